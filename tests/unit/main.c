@@ -1,0 +1,22 @@
+/* Runs every suite: a file test_NAME.c defines `Suite *suite_NAME(void)`. */
+#include "unit.h"
+
+#include <locale.h>
+#include <stdlib.h>
+
+#define X(name) Suite *suite_##name(void);
+#include "suites.h"
+#undef X
+
+int main(void)
+{
+    setlocale(LC_ALL, "C.UTF-8");
+    SRunner *runner = srunner_create(suite_create("quench"));
+#define X(name) srunner_add_suite(runner, suite_##name());
+#include "suites.h"
+#undef X
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
