@@ -1,0 +1,228 @@
+#include "layer.h"
+
+#include "base/cur.h"
+#include "base/num.h"
+#include "base/path.h"
+
+#include <stdlib.h>
+
+#define MAGIC        0x5354434146434e51ull /* "QNCFACTS" */
+#define TRAILER_SIZE 128u
+#define NEEDED_MAX   4096u
+#define FLAG_SPARSE  1u
+#define FLAG_CAPS    2u
+#define FLAG_WHOLE   4u
+#define FLAG_STATIC  8u
+
+int qn_entry_cmp(const void *a, const void *b)
+{
+    const struct qn_entry *x = a, *y = b;
+    int c = qn_path_cmp(x->path, y->path);
+    return c ? c : (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+struct qn_str qn_pax_get(struct qn_str pax, struct qn_str key)
+{
+    struct qn_err e;
+    uint64_t len;
+
+    while (pax.n) {
+        ptrdiff_t space = qn_str_chr(pax, ' ');
+        if (space < 0 || qn_num_u64(qn_str_head(pax, (size_t)space), 1, pax.n, &len, &e) < 0 || len < (size_t)space + 2)
+            break;
+        struct qn_str record = qn_str_head(qn_str_from(pax, (size_t)space + 1), (size_t)len - (size_t)space - 2);
+        if (record.n > key.n && qn_str_starts(record, key) && record.p[key.n] == '=')
+            return qn_str_from(record, key.n + 1);
+        pax = qn_str_from(pax, (size_t)len);
+    }
+    return (struct qn_str){"", 0};
+}
+
+static int put_elf(struct qn_buf *b, const struct qn_elf_facts *f, struct qn_err *e)
+{
+    if (qn_buf_u8(b, f->class, e) < 0 || qn_buf_u8(b, f->data, e) < 0 || qn_buf_u32(b, f->machine, e) < 0 ||
+        qn_buf_u32(b, f->type, e) < 0 || qn_buf_u32(b, f->imports, e) < 0 || qn_buf_lstr(b, f->interp, e) < 0 ||
+        qn_buf_lstr(b, f->soname, e) < 0 || qn_buf_lstr(b, f->rpath, e) < 0 || qn_buf_lstr(b, f->runpath, e) < 0 ||
+        qn_buf_u32(b, f->needed_count, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < f->needed_count; i++)
+        if (qn_buf_lstr(b, f->needed[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_at, struct qn_err *e)
+{
+    uint32_t flags = (n->sparse ? FLAG_SPARSE : 0) | (n->caps ? FLAG_CAPS : 0) | (n->captured ? FLAG_WHOLE : 0) |
+                     (n->elf.is_static ? FLAG_STATIC : 0);
+    const uint32_t words[] = {(uint32_t)n->type, (uint32_t)n->content, flags,         n->mode, n->uid, n->gid,
+                              n->dev_major,      n->dev_minor,         n->mtime_nsec, n->seq};
+    const uint64_t longs[] = {n->size, (uint64_t)n->mtime, n->begin,           n->data,           n->end,
+                              text_at, n->text.n,          n->mentions.bit[0], n->mentions.bit[1]};
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(words); i++)
+        if (qn_buf_u32(b, words[i], e) < 0)
+            return -1;
+    for (size_t i = 0; i < QN_ARRAY_LEN(longs); i++)
+        if (qn_buf_u64(b, longs[i], e) < 0)
+            return -1;
+    if (qn_buf_lstr(b, n->path, e) < 0 || qn_buf_lstr(b, n->link, e) < 0 || qn_buf_lstr(b, n->uname, e) < 0 ||
+        qn_buf_lstr(b, n->gname, e) < 0 || qn_buf_lstr(b, n->pax, e) < 0)
+        return -1;
+    if (n->content == QN_ELF)
+        return put_elf(b, &n->elf, e);
+    if (n->content == QN_SCRIPT)
+        return qn_buf_lstr(b, n->script.interpreter, e) < 0 ? -1 : qn_buf_lstr(b, n->script.argument, e);
+    return 0;
+}
+
+static int put_trailer(struct qn_buf *b, const struct qn_layer_index *ix, uint64_t at, uint64_t len, struct qn_err *e)
+{
+    const uint64_t longs[] = {MAGIC,     QN_FACTS_VERSION, at,       len,
+                              ix->count, ix->size,         ix->tail, (uint64_t)ix->diff_id.algorithm};
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(longs); i++)
+        if (qn_buf_u64(b, longs[i], e) < 0)
+            return -1;
+    return qn_buf_put(b, ix->diff_id.bytes, sizeof ix->diff_id.bytes, e);
+}
+
+int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at, uint64_t text_bytes,
+                    const struct qn_sink *out, struct qn_err *e)
+{
+    qn_auto_buf struct qn_buf b;
+    uint64_t written = 0;
+
+    qn_buf_init(&b, 16u << 20);
+    for (size_t i = 0; i < index->count; i++) {
+        if (put_entry(&b, &index->entry[i], text_at[i], e) < 0)
+            return -1;
+        if (b.n < 65536)
+            continue;
+        written += b.n;
+        if (qn_sink_write(out, b.p, b.n, e) < 0)
+            return -1;
+        qn_buf_clear(&b);
+    }
+    written += b.n;
+    if (put_trailer(&b, index, text_bytes, written, e) < 0)
+        return -1;
+    return qn_sink_write(out, b.p, b.n, e);
+}
+
+static int get_elf(struct qn_cur *c, struct qn_arena *arena, struct qn_elf_facts *f, struct qn_err *e)
+{
+    f->class = qn_cur_u8(c);
+    f->data = qn_cur_u8(c);
+    f->machine = (uint16_t)qn_cur_u32(c);
+    f->type = (uint16_t)qn_cur_u32(c);
+    f->imports = qn_cur_u32(c);
+    f->interp = qn_cur_lstr(c);
+    f->soname = qn_cur_lstr(c);
+    f->rpath = qn_cur_lstr(c);
+    f->runpath = qn_cur_lstr(c);
+    f->needed_count = qn_cur_u32(c);
+    if (c->bad || f->needed_count > NEEDED_MAX)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: ELF record");
+    if (f->needed_count == 0)
+        return 0;
+    struct qn_str *needed = qn_arena_alloc(arena, f->needed_count, sizeof *needed, e);
+    if (!needed)
+        return -1;
+    for (uint32_t i = 0; i < f->needed_count; i++)
+        needed[i] = qn_cur_lstr(c);
+    f->needed = needed;
+    return 0;
+}
+
+static bool plausible(const struct qn_entry *n, uint64_t tar_size)
+{
+    char clean[QN_PATH_MAX];
+    struct qn_str same;
+    struct qn_err e;
+
+    if (n->type < QN_FILE || n->type > QN_OPAQUE || n->content > QN_TEXT || n->mode > 07777)
+        return false;
+    if (n->begin > n->data || n->data > n->end || n->end > tar_size)
+        return false;
+    if (n->type == QN_FILE && !n->sparse && n->size > n->end - n->data)
+        return false;
+    return qn_path_clean(n->path, clean, &same, &e) == 0 && qn_str_eq(same, n->path);
+}
+
+static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *arena, struct qn_entry *n, struct qn_err *e)
+{
+    n->type = (enum qn_entry_type)qn_cur_u32(c);
+    n->content = (enum qn_content)qn_cur_u32(c);
+    uint32_t flags = qn_cur_u32(c);
+    n->mode = qn_cur_u32(c);
+    n->uid = qn_cur_u32(c);
+    n->gid = qn_cur_u32(c);
+    n->dev_major = qn_cur_u32(c);
+    n->dev_minor = qn_cur_u32(c);
+    n->mtime_nsec = qn_cur_u32(c);
+    n->seq = qn_cur_u32(c);
+    n->size = qn_cur_u64(c);
+    n->mtime = (int64_t)qn_cur_u64(c);
+    n->begin = qn_cur_u64(c);
+    n->data = qn_cur_u64(c);
+    n->end = qn_cur_u64(c);
+    uint64_t text_at = qn_cur_u64(c), text_n = qn_cur_u64(c);
+    n->mentions.bit[0] = qn_cur_u64(c);
+    n->mentions.bit[1] = qn_cur_u64(c);
+    n->path = qn_cur_lstr(c);
+    n->link = qn_cur_lstr(c);
+    n->uname = qn_cur_lstr(c);
+    n->gname = qn_cur_lstr(c);
+    n->pax = qn_cur_lstr(c);
+    n->sparse = flags & FLAG_SPARSE;
+    n->caps = flags & FLAG_CAPS;
+    n->captured = flags & FLAG_WHOLE;
+    n->elf.is_static = flags & FLAG_STATIC;
+    if (c->bad || text_at > file.n || text_n > file.n - text_at)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: entry runs past the end");
+    n->text = qn_str_n(file.p + text_at, (size_t)text_n);
+    if (n->content == QN_ELF)
+        return get_elf(c, arena, &n->elf, e);
+    if (n->content == QN_SCRIPT) {
+        n->script.interpreter = qn_cur_lstr(c);
+        n->script.argument = qn_cur_lstr(c);
+    }
+    return 0;
+}
+
+int qn_layer_decode(struct qn_str file, struct qn_arena *arena, struct qn_layer_index *out, struct qn_err *e)
+{
+    struct qn_layer_index ix = {0};
+    struct qn_cur t = qn_cur_init(file.p, file.n);
+
+    if (file.n < TRAILER_SIZE)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: too short");
+    t = qn_cur_at(&t, file.n - TRAILER_SIZE, TRAILER_SIZE);
+    uint64_t magic = qn_cur_u64(&t), version = qn_cur_u64(&t);
+    uint64_t at = qn_cur_u64(&t), len = qn_cur_u64(&t), count = qn_cur_u64(&t);
+    ix.size = qn_cur_u64(&t);
+    ix.tail = qn_cur_u64(&t);
+    ix.diff_id.algorithm = (enum qn_digest_algorithm)qn_cur_u64(&t);
+    memcpy(ix.diff_id.bytes, qn_cur_take(&t, sizeof ix.diff_id.bytes), sizeof ix.diff_id.bytes);
+    if (magic != MAGIC || version != QN_FACTS_VERSION || ix.diff_id.algorithm > QN_SHA512 || ix.tail > ix.size)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: not of version %u", QN_FACTS_VERSION);
+    struct qn_cur c = qn_cur_init(file.p, file.n - TRAILER_SIZE);
+    c = qn_cur_at(&c, at, len);
+    if (c.bad || count > len / 64)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: entry table out of bounds");
+    ix.count = (size_t)count;
+    ix.entry = qn_arena_alloc(arena, ix.count, sizeof *ix.entry, e);
+    if (!ix.entry)
+        return -1;
+    for (size_t i = 0; i < ix.count; i++) {
+        if (get_entry(&c, qn_str_head(file, at), arena, &ix.entry[i], e) < 0)
+            return -1;
+        if (c.bad || !plausible(&ix.entry[i], ix.size) || (i > 0 && qn_entry_cmp(&ix.entry[i - 1], &ix.entry[i]) >= 0))
+            return qn_fail(e, QN_E_MALFORMED, "layer facts: entry %zu is not plausible", i);
+    }
+    if (c.n != 0)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: bytes after the last entry");
+    *out = ix;
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* Layer index: what a scan learns of one layer, as entries sorted by path, and its file form ("facts").
+ *
+ * The facts file is written by one worker and read by others, so its reader trusts nothing. It holds, in this order:
+ * captured file contents, the entries in path order, a trailer of fixed size. It is a pure function of the layer's
+ * bytes and QN_FACTS_VERSION, and is cached by the layer's digest. */
+#ifndef QN_IMAGE_LAYER_H
+#define QN_IMAGE_LAYER_H
+
+#include "tools.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/sink.h"
+#include "formats/digest.h"
+
+#include <stdint.h>
+
+/* Changes whenever the scanner learns something new, so that cached facts of an older engine are not used. */
+#define QN_FACTS_VERSION 1u
+
+enum qn_entry_type {
+    QN_FILE = 1,
+    QN_HARDLINK,
+    QN_SYMLINK,
+    QN_CHAR,
+    QN_BLOCK,
+    QN_DIR,
+    QN_FIFO,
+    QN_WHITEOUT, /* `path` is what is hidden */
+    QN_OPAQUE    /* `path` is the directory whose lower children are hidden */
+};
+
+enum qn_content { QN_OTHER = 0, QN_ELF, QN_SCRIPT, QN_TEXT };
+
+/* Names that an executable imports, as bits of qn_elf_facts.imports. */
+enum {
+    QN_IMPORT_SHELL = 1,  /* system, popen, wordexp: runs command lines through sh */
+    QN_IMPORT_EXEC = 2,   /* execve and its family, posix_spawn */
+    QN_IMPORT_DLOPEN = 4, /* loads libraries by name */
+    QN_IMPORT_SETUID = 8, /* setuid, setresuid, setgroups ... */
+    QN_IMPORT_CHOWN = 16  /* chown, lchown, fchown ... */
+};
+
+struct qn_elf_facts {
+    uint8_t class; /* 1: 32 bit, 2: 64 bit */
+    uint8_t data;  /* 1: little, 2: big endian */
+    uint16_t machine;
+    uint16_t type;  /* ET_EXEC, ET_DYN ... */
+    bool is_static; /* no dynamic section */
+    uint32_t imports;
+    struct qn_str interp, soname, rpath, runpath;
+    const struct qn_str *needed;
+    uint32_t needed_count;
+};
+
+struct qn_script_facts {
+    struct qn_str interpreter; /* "/bin/sh", "/usr/bin/env" */
+    struct qn_str argument;    /* the rest of the first line */
+};
+
+struct qn_entry {
+    struct qn_str path; /* canonical: no leading slash; "" is the root */
+    struct qn_str link; /* symlink: target as it stands; hard link: canonical path */
+    struct qn_str uname, gname;
+    struct qn_str pax; /* extension records to keep when the header is written anew ("LEN KEY=VALUE\n"...) */
+    enum qn_entry_type type;
+    enum qn_content content;
+    uint32_t mode; /* 07777 */
+    uint32_t uid, gid;
+    uint32_t dev_major, dev_minor;
+    uint64_t size; /* bytes of content */
+    int64_t mtime;
+    uint32_t mtime_nsec;
+    bool sparse;               /* content is stored as a sparse map: copied as it is, never edited */
+    bool caps;                 /* carries security.capability */
+    uint32_t seq;              /* position in the archive */
+    uint64_t begin, data, end; /* in the uncompressed tar: first header, content, end with padding */
+    struct qn_str text;        /* captured content, or empty */
+    bool captured;             /* `text` is the whole content */
+    struct qn_mentions mentions;
+    struct qn_elf_facts elf;       /* content is QN_ELF */
+    struct qn_script_facts script; /* content is QN_SCRIPT */
+};
+
+struct qn_layer_index {
+    struct qn_entry *entry; /* sorted by path; equal paths in archive order */
+    size_t count;
+    uint64_t size;            /* bytes of the uncompressed tar */
+    uint64_t tail;            /* where the end marker starts: what follows the last entry */
+    struct qn_digest diff_id; /* of the uncompressed tar, or none if the scan did not compute it */
+};
+
+/* Encodes `index` behind the `text_bytes` of captured contents that the caller already wrote to the same file:
+ * qn_entry.text.p is then ignored and `text_at[i]` is the offset of entry i's captured content. Appends to `out`. */
+int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at, uint64_t text_bytes,
+                    const struct qn_sink *out, struct qn_err *e) QN_MUST_CHECK;
+
+/* Decodes a facts file. The index borrows `file` and allocates from `arena`. MALFORMED for anything out of bounds,
+ * out of order, or of another version. */
+int qn_layer_decode(struct qn_str file, struct qn_arena *arena, struct qn_layer_index *out,
+                    struct qn_err *e) QN_MUST_CHECK;
+
+/* Order of entries: path, then archive position. */
+int qn_entry_cmp(const void *a, const void *b);
+
+/* The value of an extension record of an entry, or an empty view. */
+struct qn_str qn_pax_get(struct qn_str pax, struct qn_str key);
+
+#endif

@@ -1,0 +1,39 @@
+/* The table tools.def: programs whose mention in what runs decides whether a rule may remove them. */
+#ifndef QN_IMAGE_TOOLS_H
+#define QN_IMAGE_TOOLS_H
+
+#include "base/str.h"
+
+#include <stdint.h>
+
+enum qn_tool_class { QN_TOOL_NETWORK = 1, QN_TOOL_MANAGER, QN_TOOL_PRIVILEGE, QN_TOOL_SERVICE };
+
+/* One bit a row of the table. */
+struct qn_mentions {
+    uint64_t bit[2];
+};
+
+/* Row number of a base name, or -1. */
+int qn_tool_find(struct qn_str base);
+/* Base name and class of a row; the row must be in [0, qn_tool_count()). */
+struct qn_str qn_tool_name(int row);
+enum qn_tool_class qn_tool_class(int row);
+int qn_tool_count(void);
+
+static inline void qn_mentions_set(struct qn_mentions *m, int row)
+{
+    m->bit[row / 64] |= 1ull << (row % 64);
+}
+
+static inline bool qn_mentions_has(const struct qn_mentions *m, int row)
+{
+    return row >= 0 && (m->bit[row / 64] >> (row % 64) & 1) != 0;
+}
+
+/* Sets the bit of every tool that `text` names as a whole word; a word also ends a path ("/usr/bin/curl"). */
+void qn_mentions_text(struct qn_str text, struct qn_mentions *m);
+/* The same for the bytes of a static executable, whose strings have no ends: names of four letters and more count
+ * wherever they stand, shorter ones only as whole words. */
+void qn_mentions_blob(struct qn_str bytes, struct qn_mentions *m);
+
+#endif
