@@ -28,22 +28,22 @@ struct qn_tar_segment {
 };
 
 struct qn_tar_entry {
-    uint64_t index;        /* 0 for the first entry; extension headers do not count */
-    struct qn_str name;    /* after pax and GNU long name; not normalised, free of NUL, at most QN_PATH_MAX */
-    struct qn_str link;    /* target of a hard or symbolic link, else "" */
+    uint64_t index;     /* 0 for the first entry; extension headers do not count */
+    struct qn_str name; /* after pax and GNU long name; not normalised, free of NUL, at most QN_PATH_MAX */
+    struct qn_str link; /* target of a hard or symbolic link, else "" */
     enum qn_tar_type type;
-    uint16_t mode;         /* & 07777 */
+    uint16_t mode; /* & 07777 */
     uint32_t uid, gid;
     struct qn_str uname, gname;
-    int64_t mtime;         /* seconds since 1970, rounded down */
-    uint32_t mtime_nsec;   /* 0..999999999, added to mtime */
+    int64_t mtime;               /* seconds since 1970, rounded down */
+    uint32_t mtime_nsec;         /* 0..999999999, added to mtime */
     uint32_t devmajor, devminor; /* char and block only, else 0 */
-    uint64_t size;         /* bytes of data in the archive, without padding; 0 for everything but files */
-    uint64_t real_size;    /* length of the file: `size` unless sparse */
+    uint64_t size;               /* bytes of data in the archive, without padding; 0 for everything but files */
+    uint64_t real_size;          /* length of the file: `size` unless sparse */
     bool sparse;
     const struct qn_tar_segment *segment; /* ascending; together `size` bytes; the file ends at real_size */
     size_t segments;
-    struct qn_str pax;     /* the entry's own pax records as they stand in the archive ("LEN KEY=VALUE\n"...) */
+    struct qn_str pax;        /* the entry's own pax records as they stand in the archive ("LEN KEY=VALUE\n"...) */
     struct qn_str pax_global; /* pax global records so far, concatenated; see tar_read.h: they never change an entry */
     /* Offsets in the uncompressed archive; ext_off <= hdr_off < data_off <= end_off, multiples of 512 all. */
     uint64_t ext_off;  /* first extension header of this entry; hdr_off when it has none */

@@ -12,8 +12,8 @@ struct qn_tar_edit {
     bool set_mode, set_uid, set_gid, set_size, set_mtime;
     uint16_t mode;
     uint32_t uid, gid;
-    uint64_t size; /* new length of the file; its data comes from the caller */
-    int64_t mtime; /* whole seconds */
+    uint64_t size;             /* new length of the file; its data comes from the caller */
+    int64_t mtime;             /* whole seconds */
     const struct qn_str *drop; /* keys of pax records that go ("SCHILY.xattr.security.capability"); with a "*" at */
     size_t drops;              /* the end, all keys that start so */
 };

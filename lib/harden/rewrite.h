@@ -11,16 +11,16 @@
 #include <stdint.h>
 
 struct qn_rewrite {
-    int source;                  /* the old layer, read with pread from 0 */
-    enum qn_compression from;    /* QN_PLAIN: `source` is the uncompressed tar and COPY may jump; otherwise it is
+    int source;               /* the old layer, read with pread from 0 */
+    enum qn_compression from; /* QN_PLAIN: `source` is the uncompressed tar and COPY may jump; otherwise it is
                                   * inflated once, front to back, and COPY must ascend */
-    uint64_t source_size;        /* bytes of `source`; more are not read */
-    uint64_t tar_size;           /* of the old uncompressed tar: bound of COPY */
-    int file;                    /* what FILE pieces read, or -1 */
-    struct qn_str pieces;        /* encoding; treated as foreign */
+    uint64_t source_size;     /* bytes of `source`; more are not read */
+    uint64_t tar_size;        /* of the old uncompressed tar: bound of COPY */
+    int file;                 /* what FILE pieces read, or -1 */
+    struct qn_str pieces;     /* encoding; treated as foreign */
     enum qn_compression to;
-    int out;                     /* written from its current position */
-    uint64_t max_out;            /* most bytes of the new uncompressed tar */
+    int out;          /* written from its current position */
+    uint64_t max_out; /* most bytes of the new uncompressed tar */
 };
 
 struct qn_rewritten {
