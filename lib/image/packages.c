@@ -1,0 +1,314 @@
+/* Packages and the files they own: dpkg (status, status.d) and apk. */
+#include "image.h"
+
+#include "base/path.h"
+#include "formats/apk.h"
+#include "formats/dpkg.h"
+
+#include <stdlib.h>
+
+#define MAX_PACKAGES 100000u
+
+/* Appends text with everything percent-encoded that a purl does not carry as it is. */
+static int purl_text(struct qn_buf *b, struct qn_str s, struct qn_err *e)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                     c == '-' || c == '_' || c == '~';
+        int r = plain ? qn_buf_put(b, &s.p[i], 1, e) : qn_buf_printf(b, e, "%%%02X", c);
+        if (r < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* pkg:TYPE/DISTRO/NAME@VERSION?arch=ARCH&distro=DISTRO-RELEASE (package-url, purl-types "deb" and "apk"). */
+static int make_purl(struct qn_image *img, struct qn_package *p, struct qn_err *e)
+{
+    qn_auto_buf struct qn_buf b;
+    const char *id = img->os.id[0] ? img->os.id : p->kind == QN_PACKAGE_DEB ? "debian" : "alpine";
+
+    qn_buf_init(&b, 8192);
+    if (qn_buf_printf(&b, e, "pkg:%s/", p->kind == QN_PACKAGE_DEB ? "deb" : "apk") < 0 ||
+        purl_text(&b, qn_str_c(id), e) < 0 || qn_buf_c(&b, "/", e) < 0 || purl_text(&b, p->name, e) < 0 ||
+        qn_buf_c(&b, "@", e) < 0 || purl_text(&b, p->version, e) < 0)
+        return -1;
+    if (p->arch.n && (qn_buf_c(&b, "?arch=", e) < 0 || purl_text(&b, p->arch, e) < 0))
+        return -1;
+    if (img->os.version_id[0]) {
+        if (qn_buf_printf(&b, e, "%cdistro=", p->arch.n ? '&' : '?') < 0 || purl_text(&b, qn_str_c(id), e) < 0 ||
+            qn_buf_c(&b, "-", e) < 0 || purl_text(&b, qn_str_c(img->os.version_id), e) < 0)
+            return -1;
+    }
+    return qn_arena_str(&img->arena, qn_buf_view(&b), &p->purl, e);
+}
+
+struct packages {
+    struct qn_package *at;
+    size_t count, cap;
+};
+
+static int add_package(struct qn_image *img, struct packages *ps, struct qn_package p, struct qn_err *e)
+{
+    if (qn_grow((void **)&ps->at, &ps->cap, ps->count + 1, sizeof *ps->at, MAX_PACKAGES, e) < 0)
+        return qn_err_wrap(e, "packages");
+    if (make_purl(img, &p, e) < 0)
+        return -1;
+    ps->at[ps->count++] = p;
+    return 0;
+}
+
+static int read_dpkg_file(struct qn_image *img, uint32_t node, struct packages *ps, struct qn_err *e)
+{
+    struct qn_str rest;
+    struct qn_dpkg_stanza s;
+    int r;
+
+    if (!qn_node_text(img, node, &rest))
+        return 0;
+    while ((r = qn_dpkg_next(&rest, &s, e)) > 0) {
+        if (!qn_dpkg_is_installed(&s))
+            continue;
+        struct qn_package p = {.kind = QN_PACKAGE_DEB,
+                               .name = s.package,
+                               .version = s.version,
+                               .arch = s.architecture,
+                               .raw = s.raw,
+                               .database = node,
+                               .essential = qn_str_eq(s.essential, QN_STR("yes")) ||
+                                            qn_str_eq(s.priority, QN_STR("required")) ||
+                                            qn_str_eq(s.priority, QN_STR("important"))};
+        qn_dpkg_source(&s, &p.source, &p.source_version);
+        if (add_package(img, ps, p, e) < 0)
+            return -1;
+    }
+    return r < 0 ? qn_err_wrap(e, "/%s", QN_Q(img->tree.node[node].path)) : 0;
+}
+
+static int read_apk_file(struct qn_image *img, struct packages *ps, struct qn_err *e)
+{
+    struct qn_str rest;
+    struct qn_apk_stanza s;
+    int r;
+
+    if (!qn_node_text(img, img->db.apk_installed, &rest))
+        return 0;
+    while ((r = qn_apk_next(&rest, &s, e)) > 0) {
+        struct qn_package p = {.kind = QN_PACKAGE_APK,
+                               .name = s.name,
+                               .version = s.version,
+                               .arch = s.arch,
+                               .raw = s.raw,
+                               .source = s.origin,
+                               .source_version = s.version,
+                               .database = img->db.apk_installed};
+        if (add_package(img, ps, p, e) < 0)
+            return -1;
+    }
+    return r < 0 ? qn_err_wrap(e, "/%s", QN_Q(img->tree.node[img->db.apk_installed].path)) : 0;
+}
+
+/* The node that a database path means: links in the directories are followed, not the last component. A directory,
+ * or a link to one (merged /usr), is no payload. */
+static uint32_t payload_node(const struct qn_image *img, struct qn_str path)
+{
+    const struct qn_tree *t = &img->tree;
+    uint32_t n = qn_tree_find(t, path);
+
+    if (n == QN_NO_NODE)
+        n = qn_tree_resolve(t, path, false);
+    if (n == QN_NO_NODE || t->node[n].type == QN_DIR)
+        return QN_NO_NODE;
+    if (t->node[n].type == QN_SYMLINK) {
+        uint32_t to = qn_tree_resolve(t, t->node[n].path, true);
+        if (to != QN_NO_NODE && t->node[to].type == QN_DIR && qn_path_dir(t->node[n].path).n == 0)
+            return QN_NO_NODE;
+    }
+    return n;
+}
+
+static void own(struct qn_image *img, struct qn_str path, uint32_t package)
+{
+    uint32_t n = payload_node(img, path);
+    if (n != QN_NO_NODE)
+        img->tree.node[n].package = package;
+}
+
+/* A diverted file stands under another name unless its owner is who diverted it (dpkg-divert(1)). */
+static struct qn_str diverted(struct qn_str diversions, struct qn_str path, struct qn_str package)
+{
+    struct qn_dpkg_diversion d;
+
+    while (qn_dpkg_diversion_next(&diversions, &d)) {
+        struct qn_str from = d.from, to = d.to;
+        while (from.n && from.p[0] == '/')
+            from = qn_str_from(from, 1);
+        while (to.n && to.p[0] == '/')
+            to = qn_str_from(to, 1);
+        if (qn_str_eq(from, path) && !qn_str_eq(d.package, package))
+            return to;
+    }
+    return path;
+}
+
+static bool list_text(const struct qn_image *img, const struct qn_package *p, struct qn_str *text)
+{
+    char path[QN_PATH_MAX];
+
+    int n = snprintf(path, sizeof path, "var/lib/dpkg/info/%.*s.list", QN_FMT(p->name));
+    if (n > 0 && (size_t)n < sizeof path && qn_image_text(img, qn_str_c(path), text))
+        return true;
+    n = snprintf(path, sizeof path, "var/lib/dpkg/info/%.*s:%.*s.list", QN_FMT(p->name), QN_FMT(p->arch));
+    return n > 0 && (size_t)n < sizeof path && qn_image_text(img, qn_str_c(path), text);
+}
+
+static void own_dpkg(struct qn_image *img, uint32_t index, struct qn_str diversions)
+{
+    const struct qn_package *p = &img->package[index];
+    struct qn_str text, path, hash;
+    char name[QN_PATH_MAX];
+
+    if (list_text(img, p, &text)) {
+        while (qn_dpkg_list_next(&text, &path))
+            own(img, diverted(diversions, path, p->name), index);
+        return;
+    }
+    /* Distroless images: status.d/NAME.md5sums is the only list. */
+    struct qn_str database = img->tree.node[p->database].path;
+    int n = snprintf(name, sizeof name, "%.*s.md5sums", QN_FMT(database));
+    if (n > 0 && (size_t)n < sizeof name && qn_image_text(img, qn_str_c(name), &text))
+        while (qn_dpkg_md5_next(&text, &hash, &path))
+            own(img, path, index);
+}
+
+static int own_apk(struct qn_image *img, uint32_t index, struct qn_err *e)
+{
+    struct qn_str rest = img->package[index].raw;
+    struct qn_apk_stanza s;
+    struct qn_apk_file f;
+
+    if (qn_apk_next(&rest, &s, e) <= 0)
+        return -1;
+    struct qn_apk_files *it = qn_arena_alloc(&img->arena, 1, sizeof *it, e);
+    if (!it)
+        return -1;
+    it->rest = s.body;
+    int r;
+    while ((r = qn_apk_files_next(it, &f, e)) > 0)
+        if (!f.is_dir)
+            own(img, f.path, index);
+    return r < 0 ? qn_err_wrap(e, "/lib/apk/db/installed: package \"%s\"", QN_Q(s.name)) : 0;
+}
+
+/* Files that belong to a package although its list does not name them. */
+static void own_derived(struct qn_image *img)
+{
+    struct qn_tree *t = &img->tree;
+
+    for (uint32_t i = 0; i < t->count; i++) {
+        struct qn_node *n = &t->node[i];
+        if (n->package != QN_NO_PACKAGE || n->type == QN_DIR)
+            continue;
+        /* The applet links of busybox are made by a trigger and stand in no list. */
+        if (n->type == QN_SYMLINK && img->db.apk_installed != QN_NO_NODE) {
+            uint32_t to = qn_tree_resolve(t, n->path, true);
+            if (to != QN_NO_NODE && qn_str_eq(qn_path_base(t->node[to].path), QN_STR("busybox")))
+                n->package = t->node[to].package;
+        }
+        /* Alternatives belong to what they lead to. */
+        if (n->type == QN_SYMLINK && qn_path_under(n->path, QN_STR("etc/alternatives"))) {
+            uint32_t to = qn_tree_resolve(t, n->path, true);
+            if (to != QN_NO_NODE && t->node[to].type != QN_DIR)
+                n->package = t->node[to].package;
+        }
+        /* Byte code that a trigger compiled belongs to its source. */
+        struct qn_str dir = qn_path_dir(n->path), base = qn_path_base(n->path);
+        if (qn_str_ends(dir, QN_STR("/__pycache__")) && qn_str_ends(base, QN_STR(".pyc"))) {
+            char source[QN_PATH_MAX];
+            ptrdiff_t dot = qn_str_chr(base, '.');
+            struct qn_str up = qn_path_dir(dir);
+            int len = snprintf(source, sizeof source, "%.*s/%.*s.py", QN_FMT(up), (int)dot, base.p);
+            uint32_t py = len > 0 && (size_t)len < sizeof source ? qn_tree_find(t, qn_str_c(source)) : QN_NO_NODE;
+            if (py != QN_NO_NODE)
+                n->package = t->node[py].package;
+        }
+    }
+    /* Names in bin directories that update-alternatives made. */
+    for (uint32_t i = 0; i < t->count; i++) {
+        struct qn_node *n = &t->node[i];
+        if (n->package != QN_NO_PACKAGE || n->type != QN_SYMLINK ||
+            !qn_str_starts(n->entry->link, QN_STR("/etc/alternatives/")))
+            continue;
+        uint32_t to = qn_tree_resolve(t, n->path, true);
+        if (to != QN_NO_NODE && t->node[to].type != QN_DIR)
+            n->package = t->node[to].package;
+    }
+}
+
+static int collect_payload(struct qn_image *img, struct qn_err *e)
+{
+    struct qn_tree *t = &img->tree;
+
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->node[i].package != QN_NO_PACKAGE)
+            img->package[t->node[i].package].files++;
+    for (size_t p = 0; p < img->package_count; p++) {
+        img->package[p].file = qn_arena_alloc(&img->arena, img->package[p].files, sizeof(uint32_t), e);
+        if (!img->package[p].file)
+            return -1;
+        img->package[p].files = 0;
+    }
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (t->node[i].package == QN_NO_PACKAGE)
+            continue;
+        struct qn_package *p = &img->package[t->node[i].package];
+        p->file[p->files++] = i;
+    }
+    return 0;
+}
+
+static int read_status_d(struct qn_image *img, struct packages *ps, struct qn_err *e)
+{
+    const struct qn_tree *t = &img->tree;
+    uint32_t dir = img->db.dpkg_status_d;
+
+    if (dir == QN_NO_NODE)
+        return 0;
+    for (uint32_t i = dir + 1, end = qn_tree_end(t, dir); i < end; i++)
+        if (t->node[i].type == QN_FILE && !qn_str_ends(t->node[i].path, QN_STR(".md5sums")))
+            if (read_dpkg_file(img, i, ps, e) < 0)
+                return -1;
+    return 0;
+}
+
+int qn_image_packages(struct qn_image *img, struct qn_err *e)
+{
+    struct packages ps = {0};
+    struct qn_str diversions = {"", 0};
+
+    int r = read_dpkg_file(img, img->db.dpkg_status, &ps, e);
+    if (r == 0)
+        r = read_status_d(img, &ps, e);
+    if (r == 0)
+        r = read_apk_file(img, &ps, e);
+    if (r == 0 && ps.count) {
+        img->package = qn_arena_alloc(&img->arena, ps.count, sizeof *img->package, e);
+        r = img->package ? 0 : -1;
+    }
+    if (r == 0 && ps.count)
+        memcpy(img->package, ps.at, ps.count * sizeof *ps.at);
+    img->package_count = r == 0 ? ps.count : 0;
+    free(ps.at);
+    if (r < 0)
+        return -1;
+    (void)qn_image_text(img, QN_STR("var/lib/dpkg/diversions"), &diversions);
+    for (uint32_t i = 0; i < img->package_count; i++) {
+        if (img->package[i].kind == QN_PACKAGE_DEB)
+            own_dpkg(img, i, diversions);
+        else if (own_apk(img, i, e) < 0)
+            return -1;
+    }
+    own_derived(img);
+    return collect_payload(img, e);
+}

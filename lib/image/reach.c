@@ -1,0 +1,317 @@
+/* What runs, or may run: roots from the configuration, the application's own files and the policy, expanded file by
+ * file through links, loaders, libraries, interpreters and the words of scripts. The result is a set: the order of
+ * the work list changes which of several reasons is printed, never what is reached. Nodes are taken in path order
+ * from each root, so the printed reasons are the same on every machine. */
+#include "image.h"
+#include "words.h"
+
+#include "base/path.h"
+#include "formats/shebang.h"
+
+#include <stdlib.h>
+
+struct work {
+    struct qn_image *img;
+    uint32_t *queue;
+    size_t head, count;
+};
+
+/* Marks a node; the first reason stays. */
+static void reach(struct work *w, uint32_t node, enum qn_why why, uint32_t from)
+{
+    if (node == QN_NO_NODE || w->img->reach[node].why != QN_WHY_NONE)
+        return;
+    w->img->reach[node] = (struct qn_reach){why, from};
+    w->queue[w->count++] = node;
+}
+
+/* Marks a name and, when it is a link, every name on the way to where it leads. */
+static void reach_chain(struct work *w, uint32_t node, enum qn_why why, uint32_t from)
+{
+    for (unsigned hop = 0; node != QN_NO_NODE && hop < 40; hop++) {
+        reach(w, node, why, from);
+        const struct qn_node *n = &w->img->tree.node[node];
+        if (n->type != QN_SYMLINK)
+            return;
+        from = node;
+        why = QN_WHY_LINK;
+        node = qn_tree_resolve_at(&w->img->tree, qn_path_dir(n->path), n->entry->link, false);
+    }
+}
+
+static uint32_t command_name(const struct qn_image *img, struct qn_str word)
+{
+    struct qn_str path = qn_imgconfig_path(&img->config), dir;
+
+    if (word.n == 0 || word.n >= QN_PATH_MAX)
+        return QN_NO_NODE;
+    if (qn_str_chr(word, '/') >= 0)
+        return qn_tree_resolve_at(&img->tree, img->config.working_dir, word, false);
+    while (qn_str_next(&path, ':', &dir)) {
+        uint32_t n = qn_tree_resolve_at(&img->tree, dir, word, false);
+        if (n == QN_NO_NODE)
+            continue;
+        uint32_t to = qn_tree_resolve(&img->tree, img->tree.node[n].path, true);
+        if (to != QN_NO_NODE && img->tree.node[to].type == QN_FILE)
+            return n;
+    }
+    return QN_NO_NODE;
+}
+
+uint32_t qn_image_command(const struct qn_image *img, struct qn_str word)
+{
+    uint32_t n = command_name(img, word);
+    return n == QN_NO_NODE ? n : qn_tree_resolve(&img->tree, img->tree.node[n].path, true);
+}
+
+/* A word that something runs: a path that exists, or a command of the PATH. */
+static void reach_word(struct work *w, struct qn_str word, enum qn_why why, uint32_t from)
+{
+    uint32_t n = command_name(w->img, word);
+    if (n != QN_NO_NODE && w->img->tree.node[n].type != QN_DIR)
+        reach_chain(w, n, why, from);
+}
+
+/* Every word of a command line that names something. */
+static void reach_line(struct work *w, struct qn_str line, enum qn_why why, uint32_t from)
+{
+    struct qn_str word;
+    while (qn_shell_word(&line, &word))
+        reach_word(w, word, why, from);
+}
+
+static bool is_shell(struct qn_str path)
+{
+    static const char *const names[] = {"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"};
+    struct qn_str base = qn_path_base(path);
+    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
+        if (qn_str_eq_c(base, names[i]))
+            return true;
+    return false;
+}
+
+/* The words of an argument vector: the program, paths, and the text of "-c TEXT". */
+static void reach_argv(struct work *w, const struct qn_words *argv, size_t from, enum qn_why why)
+{
+    for (size_t i = from; i < argv->n; i++) {
+        reach_word(w, argv->v[i], why, QN_NO_NODE);
+        if (qn_str_chr(argv->v[i], ' ') >= 0 || (i > 0 && qn_str_eq(argv->v[i - 1], QN_STR("-c"))))
+            reach_line(w, argv->v[i], why, QN_NO_NODE);
+    }
+}
+
+static void reach_config(struct work *w)
+{
+    struct qn_image *img = w->img;
+    const struct qn_imgconfig *c = &img->config;
+    struct qn_str value;
+
+    reach_argv(w, &c->entrypoint, 0, QN_WHY_ENTRYPOINT);
+    reach_argv(w, &c->cmd, 0, QN_WHY_CMD);
+    if (c->healthcheck.n > 1 && qn_str_eq(c->healthcheck.v[0], QN_STR("CMD-SHELL"))) {
+        const struct qn_words *shell = &c->shell;
+        reach_word(w, shell->n ? shell->v[0] : QN_STR("/bin/sh"), QN_WHY_HEALTHCHECK, QN_NO_NODE);
+        reach_line(w, c->healthcheck.v[1], QN_WHY_HEALTHCHECK, QN_NO_NODE);
+    } else if (c->healthcheck.n > 1) {
+        reach_argv(w, &c->healthcheck, 1, QN_WHY_HEALTHCHECK);
+    }
+    if (qn_imgconfig_env(c, "LD_PRELOAD", &value))
+        reach_line(w, value, QN_WHY_ENVIRONMENT, QN_NO_NODE);
+    if (qn_image_text(img, QN_STR("etc/ld.so.preload"), &value))
+        reach_line(w, value, QN_WHY_PRELOAD, QN_NO_NODE);
+    const struct qn_words *start = c->entrypoint.n ? &c->entrypoint : &c->cmd;
+    img->entry = start->n ? qn_image_command(img, start->v[0]) : QN_NO_NODE;
+    img->utility = start->n && c->entrypoint.n + c->cmd.n == 1 && is_shell(start->v[0]);
+}
+
+/* Executables and scripts that no package owns are the application, tools by name excepted: those need a reason. */
+static void reach_unowned(struct work *w)
+{
+    struct qn_image *img = w->img;
+
+    for (uint32_t i = 0; i < img->tree.count; i++) {
+        const struct qn_node *n = &img->tree.node[i];
+        if (n->package != QN_NO_PACKAGE || n->type != QN_FILE || !n->data)
+            continue;
+        if (n->data->content != QN_ELF && n->data->content != QN_SCRIPT && n->data->content != QN_TEXT)
+            continue;
+        int tool = qn_tool_find(qn_path_base(n->path));
+        bool named = tool >= 0 && (qn_tool_class(tool) == QN_TOOL_NETWORK || qn_tool_class(tool) == QN_TOOL_MANAGER);
+        bool database = qn_path_under(n->path, QN_STR("var/lib/dpkg")) || qn_path_under(n->path, QN_STR("var/cache")) ||
+                        qn_path_under(n->path, QN_STR("var/log")) || qn_path_under(n->path, QN_STR("etc/ssl/certs"));
+        if (!named && !database && (img->package_count > 0 || n->data->content != QN_TEXT))
+            reach(w, i, QN_WHY_UNOWNED, QN_NO_NODE);
+    }
+}
+
+/* An image that starts an interactive shell exists for its tools. */
+static void reach_utility(struct work *w)
+{
+    struct qn_str path = qn_imgconfig_path(&w->img->config), dir;
+
+    if (!w->img->utility)
+        return;
+    while (qn_str_next(&path, ':', &dir)) {
+        uint32_t d = qn_tree_resolve(&w->img->tree, dir, true);
+        if (d == QN_NO_NODE)
+            continue;
+        for (uint32_t i = d + 1, end = qn_tree_end(&w->img->tree, d); i < end; i++) {
+            int tool = qn_tool_find(qn_path_base(w->img->tree.node[i].path));
+            if (tool < 0 || qn_tool_class(tool) != QN_TOOL_MANAGER)
+                reach_chain(w, i, QN_WHY_UTILITY, QN_NO_NODE);
+        }
+    }
+}
+
+static void reach_policy(struct work *w, const struct qn_keep *keep)
+{
+    struct qn_image *img = w->img;
+
+    for (uint32_t i = 0; i < img->tree.count; i++) {
+        struct qn_str path = img->tree.node[i].path;
+        for (size_t k = 0; k < keep->path_count; k++) {
+            struct qn_str glob = keep->paths[k];
+            if (glob.n && glob.p[0] == '/')
+                glob = qn_str_from(glob, 1);
+            if (qn_glob(glob, path))
+                reach_chain(w, i, QN_WHY_POLICY, QN_NO_NODE);
+        }
+    }
+    for (size_t k = 0; k < keep->package_count; k++)
+        for (size_t p = 0; p < img->package_count; p++)
+            if (qn_glob(keep->packages[k], img->package[p].name))
+                for (uint32_t f = 0; f < img->package[p].files; f++)
+                    reach_chain(w, img->package[p].file[f], QN_WHY_POLICY, QN_NO_NODE);
+    for (size_t k = 0; k < keep->command_count; k++)
+        reach_line(w, keep->commands[k], QN_WHY_COMMAND, QN_NO_NODE);
+}
+
+static void reach_mentions(struct work *w, uint32_t node, const struct qn_mentions *m)
+{
+    for (int i = 0; i < qn_tool_count(); i++)
+        if (qn_mentions_has(m, i))
+            reach_word(w, qn_tool_name(i), QN_WHY_MENTIONED, node);
+}
+
+static void expand_elf(struct work *w, uint32_t node, const struct qn_entry *data)
+{
+    const struct qn_image *img = w->img;
+    const struct qn_elf_facts *f = &data->elf;
+
+    if (f->interp.n)
+        reach_chain(w, qn_tree_resolve(&img->tree, f->interp, false), QN_WHY_INTERPRETER, node);
+    for (uint32_t i = 0; i < f->needed_count; i++) {
+        uint32_t lib = qn_image_library(img, node, f->needed[i]);
+        if (lib == QN_NO_NODE)
+            continue;
+        /* The name that the loader opens may be a link beside the file. */
+        char name[QN_PATH_MAX];
+        int n = snprintf(name, sizeof name, "%.*s/%.*s", QN_FMT(qn_path_dir(img->tree.node[lib].path)),
+                         QN_FMT(f->needed[i]));
+        if (n > 0 && (size_t)n < sizeof name)
+            reach_chain(w, qn_tree_find(&img->tree, qn_str_c(name)), QN_WHY_NEEDED, node);
+        reach(w, lib, QN_WHY_NEEDED, node);
+    }
+    if (f->imports & QN_IMPORT_SHELL)
+        reach_word(w, QN_STR("/bin/sh"), QN_WHY_SHELL, node);
+    bool starts = f->imports & (QN_IMPORT_SHELL | QN_IMPORT_EXEC);
+    /* A C library names many programs that only its callers could start. */
+    if ((starts || f->is_static) && !qn_str_starts(f->soname, QN_STR("libc.")))
+        reach_mentions(w, node, &data->mentions);
+}
+
+static void expand_script(struct work *w, uint32_t node, const struct qn_entry *data)
+{
+    struct qn_shebang bang;
+    struct qn_str dir = qn_path_dir(w->img->tree.node[node].path), text = data->text, word;
+
+    reach_word(w, data->script.interpreter, QN_WHY_INTERPRETER, node);
+    if (qn_shebang_parse(text, &bang) && bang.program.n)
+        reach_word(w, bang.program, QN_WHY_INTERPRETER, node);
+    reach_mentions(w, node, &data->mentions);
+    if (!is_shell(data->script.interpreter) && !is_shell(bang.program))
+        return;
+    while (qn_shell_word(&text, &word)) {
+        if (word.n >= QN_PATH_MAX)
+            continue;
+        reach_word(w, word, QN_WHY_CALLED, node);
+        /* Names beside the script: what it sources or calls by its own directory. */
+        uint32_t beside = qn_tree_resolve_at(&w->img->tree, dir, qn_path_base(word), false);
+        if (beside != QN_NO_NODE && w->img->tree.node[beside].type == QN_FILE)
+            reach_chain(w, beside, QN_WHY_CALLED, node);
+    }
+}
+
+static void expand(struct work *w, uint32_t node)
+{
+    const struct qn_node *n = &w->img->tree.node[node];
+
+    if (n->type == QN_SYMLINK) {
+        reach_chain(w, node, QN_WHY_LINK, node);
+        return;
+    }
+    if (n->type != QN_FILE || !n->data)
+        return;
+    if (n->data->content == QN_ELF)
+        expand_elf(w, node, n->data);
+    else if (n->data->content == QN_SCRIPT)
+        expand_script(w, node, n->data);
+    else if (n->data->content == QN_TEXT)
+        reach_mentions(w, node, &n->data->mentions);
+}
+
+int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_err *e)
+{
+    struct work w = {.img = img};
+
+    img->reach = qn_arena_alloc(&img->arena, img->tree.count, sizeof *img->reach, e);
+    w.queue = qn_arena_alloc(&img->arena, img->tree.count, sizeof *w.queue, e);
+    if (!img->reach || !w.queue)
+        return -1;
+    reach_config(&w);
+    if (keep)
+        reach_policy(&w, keep);
+    reach_unowned(&w);
+    reach_utility(&w);
+    while (w.head < w.count)
+        expand(&w, w.queue[w.head++]);
+    return 0;
+}
+
+static const char *why_text(enum qn_why why)
+{
+    static const char *const texts[] = {
+        [QN_WHY_NONE] = "nothing needs it",
+        [QN_WHY_ENTRYPOINT] = "it is the entrypoint",
+        [QN_WHY_CMD] = "it is in the command",
+        [QN_WHY_HEALTHCHECK] = "the health check runs it",
+        [QN_WHY_ENVIRONMENT] = "LD_PRELOAD names it",
+        [QN_WHY_PRELOAD] = "/etc/ld.so.preload names it",
+        [QN_WHY_UNOWNED] = "it belongs to the application (no package owns it)",
+        [QN_WHY_UTILITY] = "the image starts a shell and exists for its tools",
+        [QN_WHY_POLICY] = "the policy keeps it",
+        [QN_WHY_COMMAND] = "a command that the policy keeps runs it",
+        [QN_WHY_LINK] = "it is linked from",
+        [QN_WHY_INTERPRETER] = "it interprets",
+        [QN_WHY_NEEDED] = "it is needed by",
+        [QN_WHY_CALLED] = "it is called by",
+        [QN_WHY_MENTIONED] = "it is mentioned by",
+        [QN_WHY_SHELL] = "command lines are run by",
+    };
+    return texts[why];
+}
+
+int qn_image_explain(const struct qn_image *img, uint32_t node, struct qn_buf *b, struct qn_err *e)
+{
+    for (unsigned hop = 0; hop < 8; hop++) {
+        struct qn_reach r = img->reach[node];
+        if (qn_buf_printf(b, e, "%s%s", hop ? ", because " : "", why_text(r.why)) < 0)
+            return -1;
+        if (r.from == QN_NO_NODE)
+            return 0;
+        if (qn_buf_printf(b, e, " /%s", QN_Q(img->tree.node[r.from].path)) < 0)
+            return -1;
+        node = r.from;
+    }
+    return qn_buf_c(b, ", and so on", e);
+}
