@@ -1,7 +1,6 @@
 #include "layer.h"
 
 #include "base/cur.h"
-#include "base/num.h"
 #include "base/path.h"
 
 #include <stdlib.h>
@@ -19,23 +18,6 @@ int qn_entry_cmp(const void *a, const void *b)
     const struct qn_entry *x = a, *y = b;
     int c = qn_path_cmp(x->path, y->path);
     return c ? c : (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-struct qn_str qn_pax_get(struct qn_str pax, struct qn_str key)
-{
-    struct qn_err e;
-    uint64_t len;
-
-    while (pax.n) {
-        ptrdiff_t space = qn_str_chr(pax, ' ');
-        if (space < 0 || qn_num_u64(qn_str_head(pax, (size_t)space), 1, pax.n, &len, &e) < 0 || len < (size_t)space + 2)
-            break;
-        struct qn_str record = qn_str_head(qn_str_from(pax, (size_t)space + 1), (size_t)len - (size_t)space - 2);
-        if (record.n > key.n && qn_str_starts(record, key) && record.p[key.n] == '=')
-            return qn_str_from(record, key.n + 1);
-        pax = qn_str_from(pax, (size_t)len);
-    }
-    return (struct qn_str){"", 0};
 }
 
 static int put_elf(struct qn_buf *b, const struct qn_elf_facts *f, struct qn_err *e)

@@ -104,7 +104,4 @@ int qn_layer_decode(struct qn_str file, struct qn_arena *arena, struct qn_layer_
 /* Order of entries: path, then archive position. */
 int qn_entry_cmp(const void *a, const void *b);
 
-/* The value of an extension record of an entry, or an empty view. */
-struct qn_str qn_pax_get(struct qn_str pax, struct qn_str key);
-
 #endif

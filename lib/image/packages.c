@@ -4,43 +4,28 @@
 #include "base/path.h"
 #include "formats/apk.h"
 #include "formats/dpkg.h"
+#include "formats/purl.h"
 
 #include <stdlib.h>
 
 #define MAX_PACKAGES 100000u
 
-/* Appends text with everything percent-encoded that a purl does not carry as it is. */
-static int purl_text(struct qn_buf *b, struct qn_str s, struct qn_err *e)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                     c == '-' || c == '_' || c == '~';
-        int r = plain ? qn_buf_put(b, &s.p[i], 1, e) : qn_buf_printf(b, e, "%%%02X", c);
-        if (r < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* pkg:TYPE/DISTRO/NAME@VERSION?arch=ARCH&distro=DISTRO-RELEASE (package-url, purl-types "deb" and "apk"). */
 static int make_purl(struct qn_image *img, struct qn_package *p, struct qn_err *e)
 {
     qn_auto_buf struct qn_buf b;
-    const char *id = img->os.id[0] ? img->os.id : p->kind == QN_PACKAGE_DEB ? "debian" : "alpine";
+    bool deb = p->kind == QN_PACKAGE_DEB;
+    struct qn_purl purl = {.type = deb ? "deb" : "apk",
+                           .namespace_ = qn_str_c(img->os.id[0] ? img->os.id
+                                                  : deb         ? "debian"
+                                                                : "alpine"),
+                           .name = p->name,
+                           .version = p->version,
+                           .arch = p->arch,
+                           .distro_version = qn_str_c(img->os.version_id)};
 
     qn_buf_init(&b, 8192);
-    if (qn_buf_printf(&b, e, "pkg:%s/", p->kind == QN_PACKAGE_DEB ? "deb" : "apk") < 0 ||
-        purl_text(&b, qn_str_c(id), e) < 0 || qn_buf_c(&b, "/", e) < 0 || purl_text(&b, p->name, e) < 0 ||
-        qn_buf_c(&b, "@", e) < 0 || purl_text(&b, p->version, e) < 0)
+    if (qn_purl_print(&purl, &b, e) < 0)
         return -1;
-    if (p->arch.n && (qn_buf_c(&b, "?arch=", e) < 0 || purl_text(&b, p->arch, e) < 0))
-        return -1;
-    if (img->os.version_id[0]) {
-        if (qn_buf_printf(&b, e, "%cdistro=", p->arch.n ? '&' : '?') < 0 || purl_text(&b, qn_str_c(id), e) < 0 ||
-            qn_buf_c(&b, "-", e) < 0 || purl_text(&b, qn_str_c(img->os.version_id), e) < 0)
-            return -1;
-    }
     return qn_arena_str(&img->arena, qn_buf_view(&b), &p->purl, e);
 }
 
