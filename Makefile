@@ -120,7 +120,7 @@ $(B)/tests/fuzz/targets.h: $(FUZZ_SRC)
 $(B)/tests/fuzz/replay.o: $(B)/tests/fuzz/targets.h
 $(B)/tests/fuzz/replay.o: CFLAGS_ALL += -I$(B)/tests/fuzz
 ifneq ($(FLAVOUR),fuzz)
-$(B)/tests/fuzz/fuzz_%.o: CFLAGS_ALL += -DLLVMFuzzerTestOneInput=qn_fuzz_$* -Itests
+$(B)/tests/fuzz/fuzz_%.o: CFLAGS_ALL += -DLLVMFuzzerTestOneInput=qn_$(notdir $*) -Itests
 else
 $(B)/tests/fuzz/fuzz_%.o: CFLAGS_ALL += -Itests
 endif
