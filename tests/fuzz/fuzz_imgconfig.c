@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qn_auto_imgconfig struct qn_imgconfig c = {0};
 
     if (qn_imgconfig_parse(text, &limits, &c, &e) == 0) {
-        (void)qn_imgconfig_check_layers(&c, c.diff_id_count, &e);
+        if (qn_imgconfig_check_layers(&c, c.diff_id_count + 1, &e) == 0)
+            abort();
         if (qn_imgconfig_path(&c).n > size)
             return 0;
         for (size_t i = 0; i < c.history_count; i++)
