@@ -1,0 +1,344 @@
+#include "plan.h"
+
+#include "base/path.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#define MAX_CHANGES 2000000u
+#define ARENA_MAX   (512u << 20)
+
+static const struct {
+    int (*run)(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e);
+} rule_table[] = {
+#define X(name, safe, standard, strict, build, checks, summary) {qn_rule_##name},
+#include "rules.def"
+#undef X
+};
+
+const char *qn_action_name(enum qn_action action)
+{
+    static const char *const names[] = {
+        [QN_REMOVE] = "remove", [QN_CHMOD] = "chmod", [QN_CHOWN] = "chown",  [QN_EDIT] = "edit",
+        [QN_ADD] = "add",       [QN_UNCAP] = "edit",  [QN_CONFIG] = "config"};
+    return names[action];
+}
+
+static int add_change(struct qn_plan *p, struct qn_change c, struct qn_err *e)
+{
+    if (qn_grow((void **)&p->change, &p->change_cap, p->changes + 1, sizeof c, MAX_CHANGES, e) < 0)
+        return qn_err_wrap(e, "plan");
+    c.rule = p->rule;
+    p->change[p->changes++] = c;
+    p->result[p->rule].changes++;
+    return 0;
+}
+
+static int copied(struct qn_plan *p, const char *text, struct qn_str *out, struct qn_err *e)
+{
+    return qn_arena_str(&p->arena, qn_str_c(text), out, e);
+}
+
+bool qn_plan_policy_keeps(const struct qn_plan *p, struct qn_str path)
+{
+    for (size_t i = 0; i < p->opt->keep.path_count; i++) {
+        struct qn_str glob = p->opt->keep.paths[i];
+        if (glob.n && glob.p[0] == '/')
+            glob = qn_str_from(glob, 1);
+        if (qn_glob(glob, path))
+            return true;
+    }
+    return false;
+}
+
+/* A path that must not go whatever a rule says: reached, named by the policy, or the distribution's identity. */
+static bool protected(const struct qn_plan *p, uint32_t node)
+{
+    static const char *const always[] = {"etc/os-release",     "usr/lib/os-release", "etc/debian_version",
+                                         "etc/alpine-release", "etc/redhat-release", "etc/lsb-release"};
+    struct qn_str path = p->img->tree.node[node].path;
+
+    if (node == 0 || qn_image_reached(p->img, node) || p->fate[node].protected || qn_plan_policy_keeps(p, path))
+        return true;
+    for (size_t i = 0; i < QN_ARRAY_LEN(always); i++)
+        if (qn_str_eq_c(path, always[i]))
+            return true;
+    return false;
+}
+
+int qn_plan_remove(struct qn_plan *p, uint32_t node, const char *because, struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_REMOVE, .node = node, .path = p->img->tree.node[node].path};
+
+    qn_assert(because && *because);
+    if (p->fate[node].removed)
+        return 0;
+    if (protected(p, node)) {
+        p->result[p->rule].protected ++;
+        return 0;
+    }
+    if (copied(p, because, &c.because, e) < 0 || add_change(p, c, e) < 0)
+        return -1;
+    if (!p->reporting)
+        p->fate[node].removed = (uint32_t)p->changes;
+    return 0;
+}
+
+int qn_plan_remove_tree(struct qn_plan *p, uint32_t node, const char *because,
+                        bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e)
+{
+    const struct qn_tree *t = &p->img->tree;
+    uint32_t end = qn_tree_end(t, node);
+
+    for (uint32_t i = node; i < end; i++)
+        if (t->node[i].type != QN_DIR && !(keep && keep(p->img, i)) && qn_plan_remove(p, i, because, e) < 0)
+            return -1;
+    /* Directories from the bottom up: gone when nothing is left below them. Walking backwards, `open` is the lowest
+     * index of a node that stays. */
+    uint32_t stays = QN_NO_NODE;
+    for (uint32_t i = end; i-- > node;) {
+        bool directory = t->node[i].type == QN_DIR;
+        bool holds = directory && stays != QN_NO_NODE && qn_path_under(t->node[stays].path, t->node[i].path);
+        if (directory && !holds && !(keep && keep(p->img, i)) && qn_plan_remove(p, i, because, e) < 0)
+            return -1;
+        if (!p->fate[i].removed && !(p->reporting && !directory))
+            stays = i;
+    }
+    return 0;
+}
+
+int qn_plan_chmod(struct qn_plan *p, uint32_t node, uint32_t mode, const char *because, struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_CHMOD, .node = node, .path = p->img->tree.node[node].path};
+    struct qn_fate *f = &p->fate[node];
+
+    if (f->removed || f->mode == mode)
+        return 0;
+    if (copied(p, because, &c.because, e) < 0 || qn_arena_printf(&p->arena, &c.from, e, "%04o", f->mode) < 0 ||
+        qn_arena_printf(&p->arena, &c.to, e, "%04o", mode) < 0 || add_change(p, c, e) < 0)
+        return -1;
+    if (p->reporting)
+        return 0;
+    f->mode = mode;
+    if (!f->changed)
+        f->changed = (uint32_t)p->changes;
+    return 0;
+}
+
+int qn_plan_chown(struct qn_plan *p, uint32_t node, uint32_t uid, const char *because, struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_CHOWN, .node = node, .path = p->img->tree.node[node].path};
+    struct qn_fate *f = &p->fate[node];
+
+    if (f->removed || f->uid == uid)
+        return 0;
+    if (copied(p, because, &c.because, e) < 0 || qn_arena_printf(&p->arena, &c.from, e, "%u", f->uid) < 0 ||
+        qn_arena_printf(&p->arena, &c.to, e, "%u", uid) < 0 || add_change(p, c, e) < 0)
+        return -1;
+    if (p->reporting)
+        return 0;
+    f->uid = uid;
+    if (!f->changed)
+        f->changed = (uint32_t)p->changes;
+    return 0;
+}
+
+int qn_plan_uncap(struct qn_plan *p, uint32_t node, const char *because, struct qn_err *e)
+{
+    struct qn_change c = {
+        .action = QN_UNCAP, .node = node, .path = p->img->tree.node[node].path, .from = QN_STR("security.capability")};
+
+    if (p->fate[node].removed || p->fate[node].uncap)
+        return 0;
+    if (copied(p, because, &c.because, e) < 0 || add_change(p, c, e) < 0)
+        return -1;
+    if (p->reporting)
+        return 0;
+    p->fate[node].uncap = true;
+    if (!p->fate[node].changed)
+        p->fate[node].changed = (uint32_t)p->changes;
+    return 0;
+}
+
+bool qn_plan_text(const struct qn_plan *p, uint32_t node, struct qn_str *text)
+{
+    if (node == QN_NO_NODE || p->fate[node].removed)
+        return false;
+    if (p->fate[node].edited) {
+        *text = p->fate[node].content;
+        return true;
+    }
+    return qn_node_text(p->img, node, text);
+}
+
+bool qn_plan_path_text(const struct qn_plan *p, struct qn_str path, uint32_t *node, struct qn_str *text)
+{
+    *node = qn_tree_resolve(&p->img->tree, path, true);
+    return qn_plan_text(p, *node, text);
+}
+
+int qn_plan_edit(struct qn_plan *p, uint32_t node, struct qn_str content, const char *because, struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_EDIT, .node = node, .path = p->img->tree.node[node].path};
+    struct qn_fate *f = &p->fate[node];
+    struct qn_str old;
+
+    if (f->removed || !qn_plan_text(p, node, &old) || qn_str_eq(old, content))
+        return 0;
+    if (copied(p, because, &c.because, e) < 0 || qn_arena_printf(&p->arena, &c.from, e, "%zu bytes", old.n) < 0 ||
+        qn_arena_printf(&p->arena, &c.to, e, "%zu bytes", content.n) < 0 || add_change(p, c, e) < 0)
+        return -1;
+    if (p->reporting)
+        return 0;
+    f->edited = true;
+    if (!f->changed)
+        f->changed = (uint32_t)p->changes;
+    return qn_arena_str(&p->arena, content, &f->content, e);
+}
+
+int qn_plan_add(struct qn_plan *p, const struct qn_addition *a, const char *because, struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_ADD, .node = QN_NO_NODE};
+    struct qn_addition copy = *a;
+
+    if (qn_arena_str(&p->arena, a->path, &copy.path, e) < 0 ||
+        qn_arena_str(&p->arena, a->content, &copy.content, e) < 0)
+        return -1;
+    c.path = copy.path;
+    if (copied(p, because, &c.because, e) < 0 || qn_arena_printf(&p->arena, &c.to, e, "%04o", a->mode) < 0 ||
+        add_change(p, c, e) < 0)
+        return -1;
+    if (p->reporting)
+        return 0;
+    if (qn_grow((void **)&p->addition, &p->addition_cap, p->additions + 1, sizeof copy, 1024, e) < 0)
+        return -1;
+    p->addition[p->additions++] = copy;
+    return 0;
+}
+
+int qn_plan_config(struct qn_plan *p, const char *key, struct qn_str from, struct qn_str to, const char *because,
+                   struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_CONFIG, .node = QN_NO_NODE};
+
+    if (copied(p, key, &c.path, e) < 0 || copied(p, because, &c.because, e) < 0 ||
+        qn_arena_str(&p->arena, from, &c.from, e) < 0 || qn_arena_str(&p->arena, to, &c.to, e) < 0 ||
+        add_change(p, c, e) < 0)
+        return -1;
+    if (p->reporting)
+        return 0;
+    p->config_changed = true;
+    return 1;
+}
+
+int qn_plan_finding(struct qn_plan *p, const char *check, enum qn_level level, bool fixed, struct qn_str where,
+                    struct qn_err *e, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    struct qn_finding f = {.check = check, .level = level, .fixed = fixed && !p->reporting};
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (qn_grow((void **)&p->finding, &p->finding_cap, p->findings + 1, sizeof f, 20000, e) < 0)
+        return p->findings >= 20000 ? 0 : -1; /* nobody reads more */
+    if (copied(p, text, &f.detail, e) < 0 || qn_arena_str(&p->arena, where, &f.where, e) < 0)
+        return -1;
+    p->finding[p->findings++] = f;
+    return 0;
+}
+
+int qn_plan_back_off(struct qn_plan *p, struct qn_err *e, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return copied(p, text, &p->result[p->rule].because, e);
+}
+
+/* The policy's remove lists: proposals like any other, on behalf of the rule that would have come closest. */
+static int remove_lists(struct qn_plan *p, struct qn_err *e)
+{
+    const struct qn_tree *t = &p->img->tree;
+    const struct qn_options *o = p->opt;
+
+    p->rule = QN_RULE_debris;
+    p->reporting = false;
+    for (size_t k = 0; k < o->remove_path_count; k++) {
+        struct qn_str glob = o->remove_paths[k];
+        if (glob.n && glob.p[0] == '/')
+            glob = qn_str_from(glob, 1);
+        for (uint32_t i = 1; i < t->count; i++)
+            if (qn_glob(glob, t->node[i].path) &&
+                qn_plan_remove_tree(p, i, "the policy removes it (remove.paths)", NULL, e) < 0)
+                return -1;
+    }
+    p->rule = QN_RULE_package_managers;
+    for (size_t k = 0; k < o->remove_package_count; k++)
+        for (size_t i = 0; i < p->img->package_count; i++)
+            if (qn_glob(o->remove_packages[k], p->img->package[i].name))
+                for (uint32_t f = 0; f < p->img->package[i].files; f++)
+                    if (qn_plan_remove(p, p->img->package[i].file[f],
+                                       "the policy removes its package (remove.packages)", e) < 0)
+                        return -1;
+    return 0;
+}
+
+static int run_rules(struct qn_plan *p, struct qn_err *e)
+{
+    for (int r = 0; r < QN_RULE_COUNT; r++) {
+        if (p->opt->rule[r] == QN_RULE_OFF)
+            continue;
+        p->rule = (enum qn_rule)r;
+        p->reporting = p->opt->rule[r] == QN_RULE_REPORT;
+        p->result[r].ran = true;
+        if (rule_table[r].run(p->img, p->opt, p, e) < 0)
+            return qn_err_wrap(e, "rule %s", qn_rule_name(p->rule));
+    }
+    return remove_lists(p, e);
+}
+
+int qn_plan_make(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *out, struct qn_err *e)
+{
+    qn_auto_plan struct qn_plan p = {.img = img, .opt = opt};
+
+    qn_arena_init(&p.arena, ARENA_MAX);
+    p.config = json_deep_copy(img->config.root);
+    p.fate = qn_xcalloc(img->tree.count, sizeof *p.fate);
+    if (!p.config)
+        return qn_fail(e, QN_E_NOMEM, "copy of the configuration");
+    for (uint32_t i = 0; i < img->tree.count; i++) {
+        p.fate[i].mode = img->tree.node[i].mode;
+        p.fate[i].uid = img->tree.node[i].uid;
+    }
+    if (run_rules(&p, e) < 0 || qn_plan_check(&p, e) < 0 || qn_plan_databases(&p, e) < 0)
+        return -1;
+    *out = p;
+    p = (struct qn_plan){0};
+    return 0;
+}
+
+void qn_plan_fini(struct qn_plan *p)
+{
+    free(p->fate);
+    free(p->change);
+    free(p->finding);
+    free(p->addition);
+    json_decref(p->config);
+    qn_arena_fini(&p->arena);
+    *p = (struct qn_plan){0};
+}
+
+bool qn_plan_empty(const struct qn_plan *p)
+{
+    if (p->config_changed || p->additions)
+        return false;
+    for (uint32_t i = 0; i < p->img->tree.count; i++)
+        if (p->fate[i].removed || p->fate[i].changed)
+            return false;
+    return true;
+}

@@ -1,0 +1,91 @@
+#include "rule_common.h"
+
+int qn_rule_remove_path(struct qn_plan *p, const char *path, const char *because,
+                        bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e)
+{
+    uint32_t n = qn_tree_resolve(&p->img->tree, qn_str_c(path), true);
+    return n == QN_NO_NODE || n == 0 ? 0 : qn_plan_remove_tree(p, n, because, keep, e);
+}
+
+int qn_rule_empty_path(struct qn_plan *p, const char *path, const char *because,
+                       bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e)
+{
+    const struct qn_tree *t = &p->img->tree;
+    uint32_t n = qn_tree_resolve(t, qn_str_c(path), true);
+
+    if (n == QN_NO_NODE || n == 0 || t->node[n].type != QN_DIR)
+        return 0;
+    for (uint32_t i = n + 1, end = qn_tree_end(t, n); i < end; i = qn_tree_end(t, i))
+        if (qn_plan_remove_tree(p, i, because, keep, e) < 0)
+            return -1;
+    return 0;
+}
+
+bool qn_rule_in_path(const struct qn_image *img, uint32_t node)
+{
+    static const char *const usual[] = {"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"};
+    struct qn_str dir = qn_path_dir(img->tree.node[node].path), part, path = qn_imgconfig_path(&img->config);
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(usual); i++)
+        if (qn_str_eq_c(dir, usual[i]))
+            return true;
+    while (qn_str_next(&path, ':', &part)) {
+        uint32_t n = qn_tree_resolve(&img->tree, part, true);
+        if (n != QN_NO_NODE && part.n && qn_str_eq(img->tree.node[n].path, dir))
+            return true;
+    }
+    return false;
+}
+
+bool qn_rule_any_reached(const struct qn_image *img, const char *const *names)
+{
+    for (uint32_t i = 1; i < img->tree.count; i++) {
+        if (!qn_image_reached(img, i) || img->tree.node[i].type == QN_DIR)
+            continue;
+        struct qn_str base = qn_path_base(img->tree.node[i].path);
+        for (size_t k = 0; names[k]; k++)
+            if (qn_str_eq_c(base, names[k]) && img->tree.node[i].mode & 0111)
+                return true;
+    }
+    return false;
+}
+
+bool qn_rule_keep_dirs(const struct qn_image *img, uint32_t node)
+{
+    return img->tree.node[node].type == QN_DIR;
+}
+
+static bool named(const char *const *globs, struct qn_str name)
+{
+    for (size_t k = 0; globs[k]; k++)
+        if (qn_glob(qn_str_c(globs[k]), name))
+            return true;
+    return false;
+}
+
+int qn_rule_remove_packages(struct qn_plan *p, const char *const *globs, bool partly, const char *because,
+                            unsigned *said, struct qn_err *e)
+{
+    const struct qn_image *img = p->img;
+
+    for (size_t i = 0; i < img->package_count; i++) {
+        const struct qn_package *pkg = &img->package[i];
+        if (!named(globs, pkg->name))
+            continue;
+        bool reached = false;
+        for (uint32_t f = 0; f < pkg->files; f++)
+            reached = reached || qn_image_reached(img, pkg->file[f]);
+        if (reached)
+            ++*said;
+        if (reached && !partly)
+            continue;
+        for (uint32_t f = 0; f < pkg->files; f++) {
+            /* Licences stay even when nothing else does. */
+            if (qn_str_eq(qn_path_base(img->tree.node[pkg->file[f]].path), QN_STR("copyright")))
+                continue;
+            if (qn_plan_remove(p, pkg->file[f], because, e) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,21 @@
+/* File capabilities (security.capability): kept only on programs that something reached starts. */
+#include "rule_common.h"
+
+int qn_rule_file_caps(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
+{
+    const struct qn_tree *t = &img->tree;
+
+    (void)opt;
+    for (uint32_t i = 1; i < t->count; i++) {
+        const struct qn_node *n = &t->node[i];
+        if (n->type != QN_FILE || !n->data || !n->data->caps || plan->fate[i].removed)
+            continue;
+        bool needed = qn_image_reached(img, i) && img->reach[i].why != QN_WHY_UTILITY;
+        if (!needed && qn_plan_uncap(plan, i, "file capabilities raise privileges, and nothing starts this", e) < 0)
+            return -1;
+        if (qn_plan_finding(plan, "CIS-4.8", QN_WARN, !needed, n->path, e, "%s",
+                            needed ? "file capabilities stay: the image starts it" : "file capabilities") < 0)
+            return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* Set-user-ID and set-group-ID bits of files. A container that starts as root gains nothing from them; one that starts
+ * as somebody else needs them for the programs it calls, and only for those. */
+#include "rule_common.h"
+
+int qn_rule_setuid(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
+{
+    const struct qn_tree *t = &img->tree;
+
+    (void)opt;
+    for (uint32_t i = 1; i < t->count; i++) {
+        const struct qn_node *n = &t->node[i];
+        if (n->type != QN_FILE || !(plan->fate[i].mode & 06000) || plan->fate[i].removed)
+            continue;
+        bool needed = qn_image_reached(img, i) && !img->runs_as_root && img->reach[i].why != QN_WHY_UTILITY;
+        if (needed) {
+            if (qn_plan_finding(plan, "CIS-DI-0008", QN_WARN, false, n->path, e,
+                                "setuid or setgid program stays: a process that is not root runs it") < 0)
+                return -1;
+            plan->result[plan->rule].protected ++;
+            continue;
+        }
+        if (qn_plan_chmod(plan, i, plan->fate[i].mode & ~06000u, "setuid and setgid bits raise privileges", e) < 0 ||
+            qn_plan_finding(plan, "CIS-DI-0008", QN_WARN, true, n->path, e, "setuid or setgid bit") < 0)
+            return -1;
+    }
+    return 0;
+}
