@@ -97,6 +97,7 @@ $(B)/quench: $(B)/daemon/main.o $(DAEMON_OBJ) $(B)/libquench.a
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 # Files embedded with .incbin must rebuild their user.
+$(B)/lib/store/sql.o: lib/store/schema.sql
 $(B)/daemon/%.o: EXTRA = -DQN_SOURCE_ROOT='"$(CURDIR)"'
 
 # --- tests -----------------------------------------------------------------------------------------------------

@@ -22,8 +22,9 @@ struct qn_gc_result {
     bool still_full; /* max_size is exceeded by what may not go */
 };
 /* Marks and sweeps: never what is pinned, approved, tagged, leased, inside its window, or named by such. Everything
- * past its window goes; when max_size is still exceeded, layer facts go too, then sources that nothing serves, oldest
- * first. One at a time (BUSY). Runs on the caller's thread for seconds or minutes; pulls and jobs go on meanwhile. */
+ * past its window goes; when max_size is still exceeded, layer facts go before their time, longest unused first.
+ * Forgotten uploads, expired denials and jobs that ended a month ago go as well. One at a time (BUSY). Runs on the
+ * caller's thread for seconds or minutes; pulls and jobs go on meanwhile. */
 int qn_gc(struct qn_store *s, struct qn_index *ix, const struct qn_gc_options *opt, struct qn_gc_result *out,
           struct qn_err *e) QN_MUST_CHECK;
 
@@ -31,7 +32,7 @@ struct qn_check_result {
     uint64_t files, rows;
     uint64_t adopted; /* files without a row: got one (origin upstream: they go when nothing names them) */
     uint64_t missing; /* rows without a file: removed */
-    uint64_t resized; /* rows whose size is not the file's: file and row removed */
+    uint64_t resized; /* rows whose size was not the file's: corrected, or both removed when the content is wrong */
 };
 /* Makes rows follow files. Before serving, or beside it. */
 int qn_store_check(struct qn_store *s, struct qn_index *ix, struct qn_check_result *out,

@@ -17,6 +17,7 @@
 
 #include "registry.h"
 #include "base/buf.h"
+#include "formats/reference.h"
 
 struct qn_item {
     struct qn_digest digest;
@@ -59,24 +60,11 @@ struct qn_dest_ops {
 void qn_dest_fini(struct qn_dest *d);
 #define qn_auto_dest QN_CLEANUP(qn_dest_fini)
 
-/* A parsed SRC or DST of the command line. */
-enum qn_transport { QN_TRANSPORT_DOCKER, QN_TRANSPORT_OCI, QN_TRANSPORT_OCI_ARCHIVE, QN_TRANSPORT_DOCKER_ARCHIVE };
-struct qn_transport_ref {
-    enum qn_transport transport;
-    char *path; /* DIR or FILE; HOST[:PORT] for docker:// */
-    char *repo; /* docker://: the repository as written */
-    char *tag;  /* tag, digest ("sha256:..."), docker-archive's REF; "" for none */
-};
-/* USAGE for an unknown transport or a broken name; NOT_BUILT for docker-daemon:. */
-int qn_transport_parse(const char *text, struct qn_transport_ref *out, struct qn_err *e) QN_MUST_CHECK;
-void qn_transport_ref_fini(struct qn_transport_ref *r);
-#define qn_auto_transport QN_CLEANUP(qn_transport_ref_fini)
-
-/* Opens a layout, archive or docker archive. `ref` must not be docker://. `manifest_max` 0: 4 MiB. */
-int qn_layout_source(const struct qn_transport_ref *ref, uint64_t manifest_max, struct qn_source *out,
+/* Opens a layout, archive or docker archive. Not for docker://. `manifest_max` 0: 4 MiB. */
+int qn_layout_source(const struct qn_location *at, uint64_t manifest_max, struct qn_source *out,
                      struct qn_err *e) QN_MUST_CHECK;
 /* Starts one. An existing oci: directory is added to (its other tags stay); files are replaced at finish. */
-int qn_layout_dest(const struct qn_transport_ref *ref, struct qn_dest *out, struct qn_err *e) QN_MUST_CHECK;
+int qn_layout_dest(const struct qn_location *at, struct qn_dest *out, struct qn_err *e) QN_MUST_CHECK;
 /* A repository of a registry client as source or destination; the client stays the caller's and must outlive it. */
 int qn_registry_source(struct qn_registry *r, const char *repo, const char *ref, struct qn_source *out,
                        struct qn_err *e) QN_MUST_CHECK;
