@@ -88,7 +88,7 @@ static int check_shape(struct qn_str content_type, struct qn_manifest *m, struct
     static const char *const keys[] = {
         "schemaVersion", "mediaType",   "artifactType", "config",     "layers", "manifests",
         "subject",       "annotations", "fsLayers",     "signatures", NULL};
-    const struct qn_media_type *type;
+    const struct qn_media_type *type = NULL;
     struct qn_str member;
     int64_t version;
 

@@ -136,7 +136,7 @@ static void elf_mentions(const struct qn_elf *f, struct qn_mentions *m)
     struct qn_elf_strings it = {0};
     struct qn_str s;
     while (qn_elf_string_next(f, &it, 2, &s))
-        qn_mentions_text(s, m);
+        qn_mentions_string(s, m);
 }
 
 static int read_elf(struct qn_str bytes, struct qn_entry *n, struct qn_arena *arena, struct qn_err *e)

@@ -115,6 +115,9 @@ static void reach_config(struct work *w)
     } else if (c->healthcheck.n > 1) {
         reach_argv(w, &c->healthcheck, 1, QN_WHY_HEALTHCHECK);
     }
+    reach(w, qn_tree_resolve(&img->tree, c->working_dir, true), QN_WHY_ENTRYPOINT, QN_NO_NODE);
+    for (size_t i = 0; i < c->volumes.n; i++)
+        reach(w, qn_tree_resolve(&img->tree, c->volumes.v[i], true), QN_WHY_ENTRYPOINT, QN_NO_NODE);
     if (qn_imgconfig_env(c, "LD_PRELOAD", &value))
         reach_line(w, value, QN_WHY_ENVIRONMENT, QN_NO_NODE);
     if (qn_image_text(img, QN_STR("etc/ld.so.preload"), &value))
@@ -124,22 +127,51 @@ static void reach_config(struct work *w)
     img->utility = start->n && c->entrypoint.n + c->cmd.n == 1 && is_shell(start->v[0]);
 }
 
-/* Executables and scripts that no package owns are the application, tools by name excepted: those need a reason. */
+/* Where unowned texts are the system's own leftovers, not the application. */
+static bool system_text(struct qn_str path)
+{
+    static const char *const dirs[] = {"var",
+                                       "tmp",
+                                       "usr/share",
+                                       "etc/apt",
+                                       "etc/dpkg",
+                                       "etc/apk",
+                                       "etc/ssl",
+                                       "etc/alternatives",
+                                       "etc/pam.d",
+                                       "etc/skel",
+                                       "etc/init.d",
+                                       "etc/logrotate.d",
+                                       "etc/profile.d",
+                                       "etc/default",
+                                       "etc/cron.d",
+                                       "etc/cron.daily",
+                                       "etc/security",
+                                       "etc/ca-certificates",
+                                       "etc/ld.so.conf.d",
+                                       "root"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
+        if (qn_path_under(path, qn_str_c(dirs[i])))
+            return true;
+    return qn_str_eq(qn_path_dir(path), QN_STR("etc"));
+}
+
+/* Executables, scripts and configuration that no package owns are the application, tools by name excepted: those need
+ * a reason. What was left in a temporary directory is not. */
 static void reach_unowned(struct work *w)
 {
     struct qn_image *img = w->img;
 
     for (uint32_t i = 0; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
-        if (n->package != QN_NO_PACKAGE || n->type != QN_FILE || !n->data)
-            continue;
-        if (n->data->content != QN_ELF && n->data->content != QN_SCRIPT && n->data->content != QN_TEXT)
+        if (n->package != QN_NO_PACKAGE || n->type != QN_FILE || !n->data || n->data->content == QN_OTHER)
             continue;
         int tool = qn_tool_find(qn_path_base(n->path));
         bool named = tool >= 0 && (qn_tool_class(tool) == QN_TOOL_NETWORK || qn_tool_class(tool) == QN_TOOL_MANAGER);
-        bool database = qn_path_under(n->path, QN_STR("var/lib/dpkg")) || qn_path_under(n->path, QN_STR("var/cache")) ||
-                        qn_path_under(n->path, QN_STR("var/log")) || qn_path_under(n->path, QN_STR("etc/ssl/certs"));
-        if (!named && !database && (img->package_count > 0 || n->data->content != QN_TEXT))
+        bool leftover = qn_path_under(n->path, QN_STR("tmp")) || qn_path_under(n->path, QN_STR("var/tmp")) ||
+                        qn_path_under(n->path, QN_STR("var/lib/dpkg")) || qn_path_under(n->path, QN_STR("var/cache"));
+        bool text = n->data->content == QN_TEXT && (img->package_count == 0 || system_text(n->path));
+        if (!named && !leftover && !text)
             reach(w, i, QN_WHY_UNOWNED, QN_NO_NODE);
     }
 }
@@ -186,11 +218,30 @@ static void reach_policy(struct work *w, const struct qn_keep *keep)
         reach_line(w, keep->commands[k], QN_WHY_COMMAND, QN_NO_NODE);
 }
 
-static void reach_mentions(struct work *w, uint32_t node, const struct qn_mentions *m)
+/* Package managers are the one kind of tool that an image which exists for its tools still loses: what its own
+ * maintenance scripts say about them does not count. */
+static bool for_its_tools(const struct qn_image *img, uint32_t node)
 {
-    for (int i = 0; i < qn_tool_count(); i++)
-        if (qn_mentions_has(m, i))
+    for (unsigned hop = 0; node != QN_NO_NODE && hop < 64; hop++) {
+        if (img->reach[node].why == QN_WHY_UTILITY)
+            return true;
+        node = img->reach[node].from;
+    }
+    return false;
+}
+
+static void reach_mentions(struct work *w, uint32_t node, const struct qn_mentions *m, bool elf)
+{
+    bool utility = for_its_tools(w->img, node);
+
+    for (int i = 0; i < qn_tool_count(); i++) {
+        enum qn_tool_class class = qn_tool_class(i);
+        /* Libraries name system calls like chown and functions like init without meaning the programs. */
+        bool noise =
+            (elf && class != QN_TOOL_NETWORK && class != QN_TOOL_MANAGER) || (utility && class == QN_TOOL_MANAGER);
+        if (qn_mentions_has(m, i) && !noise)
             reach_word(w, qn_tool_name(i), QN_WHY_MENTIONED, node);
+    }
 }
 
 static void expand_elf(struct work *w, uint32_t node, const struct qn_entry *data)
@@ -217,22 +268,24 @@ static void expand_elf(struct work *w, uint32_t node, const struct qn_entry *dat
     bool starts = f->imports & (QN_IMPORT_SHELL | QN_IMPORT_EXEC);
     /* A C library names many programs that only its callers could start. */
     if ((starts || f->is_static) && !qn_str_starts(f->soname, QN_STR("libc.")))
-        reach_mentions(w, node, &data->mentions);
+        reach_mentions(w, node, &data->mentions, true);
 }
 
 static void expand_script(struct work *w, uint32_t node, const struct qn_entry *data)
 {
-    struct qn_shebang bang;
+    struct qn_shebang bang = {0};
     struct qn_str dir = qn_path_dir(w->img->tree.node[node].path), text = data->text, word;
+    bool utility = for_its_tools(w->img, node);
 
     reach_word(w, data->script.interpreter, QN_WHY_INTERPRETER, node);
     if (qn_shebang_parse(text, &bang) && bang.program.n)
         reach_word(w, bang.program, QN_WHY_INTERPRETER, node);
-    reach_mentions(w, node, &data->mentions);
+    reach_mentions(w, node, &data->mentions, false);
     if (!is_shell(data->script.interpreter) && !is_shell(bang.program))
         return;
     while (qn_shell_word(&text, &word)) {
-        if (word.n >= QN_PATH_MAX)
+        int tool = qn_tool_find(qn_path_base(word));
+        if (word.n >= QN_PATH_MAX || (utility && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
             continue;
         reach_word(w, word, QN_WHY_CALLED, node);
         /* Names beside the script: what it sources or calls by its own directory. */
@@ -257,7 +310,7 @@ static void expand(struct work *w, uint32_t node)
     else if (n->data->content == QN_SCRIPT)
         expand_script(w, node, n->data);
     else if (n->data->content == QN_TEXT)
-        reach_mentions(w, node, &n->data->mentions);
+        reach_mentions(w, node, &n->data->mentions, false);
 }
 
 int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_err *e)
@@ -272,6 +325,8 @@ int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_e
     if (keep)
         reach_policy(&w, keep);
     reach_unowned(&w);
+    while (w.head < w.count)
+        expand(&w, w.queue[w.head++]);
     reach_utility(&w);
     while (w.head < w.count)
         expand(&w, w.queue[w.head++]);

@@ -285,7 +285,7 @@ void qn_scan_fini(struct qn_scan *self)
 int qn_scan_file(const struct qn_scan_options *options, int layer, struct qn_scan_result *out, struct qn_err *e)
 {
     qn_auto_scan struct qn_scan scan = {0};
-    char chunk[65536];
+    char chunk[32768];
     size_t got;
 
     if (qn_scan_init(&scan, options, e) < 0)

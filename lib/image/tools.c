@@ -65,6 +65,29 @@ void qn_mentions_text(struct qn_str text, struct qn_mentions *m)
     }
 }
 
+static bool everyday(struct qn_str name)
+{
+    static const char *const words[] = {"host", "route", "bridge", "ip", "ss", "tc", "nc", "ftp", "arp"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(words); i++)
+        if (qn_str_eq_c(name, words[i]))
+            return true;
+    return false;
+}
+
+void qn_mentions_string(struct qn_str text, struct qn_mentions *m)
+{
+    ptrdiff_t blank = qn_str_chr(text, ' ');
+    struct qn_str first = blank < 0 ? text : qn_str_head(text, (size_t)blank);
+    ptrdiff_t slash = qn_str_rchr(first, '/');
+    int row = qn_tool_find(slash < 0 ? first : qn_str_from(first, (size_t)slash + 1));
+
+    if (row >= 0 && (blank >= 0 || slash >= 0 || !everyday(first)))
+        qn_mentions_set(m, row);
+    /* "exec /usr/bin/ssh", "sh -c curl ..." */
+    if (blank >= 0 && qn_str_find(text, QN_STR("bin/")) >= 0)
+        qn_mentions_text(text, m);
+}
+
 void qn_mentions_blob(struct qn_str bytes, struct qn_mentions *m)
 {
     qn_mentions_text(bytes, m);

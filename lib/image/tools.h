@@ -32,6 +32,9 @@ static inline bool qn_mentions_has(const struct qn_mentions *m, int row)
 
 /* Sets the bit of every tool that `text` names as a whole word; a word also ends a path ("/usr/bin/curl"). */
 void qn_mentions_text(struct qn_str text, struct qn_mentions *m);
+/* The same for one string of an executable: it must be the name, a path that ends in it, or a command line that starts
+ * with either. Names that are also everyday words count only as paths and command lines. */
+void qn_mentions_string(struct qn_str text, struct qn_mentions *m);
 /* The same for the bytes of a static executable, whose strings have no ends: names of four letters and more count
  * wherever they stand, shorter ones only as whole words. */
 void qn_mentions_blob(struct qn_str bytes, struct qn_mentions *m);

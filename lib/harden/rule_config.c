@@ -1,0 +1,175 @@
+/* The image's configuration: search path, working directory, triggers, labels that a runtime obeys. */
+#include "rule_common.h"
+
+static json_t *config_object(struct qn_plan *p)
+{
+    json_t *c = json_object_get(p->config, "config");
+    return json_is_object(c) ? c : NULL;
+}
+
+/* Why an element of PATH must go, or NULL. */
+static const char *bad_element(const struct qn_plan *p, struct qn_str dir)
+{
+    if (dir.n == 0)
+        return "an empty element means the current directory";
+    if (dir.p[0] != '/')
+        return "a relative element depends on the current directory";
+    uint32_t n = qn_tree_resolve(&p->img->tree, dir, true);
+    if (n != QN_NO_NODE && p->img->tree.node[n].type == QN_DIR && (p->fate[n].mode & 02))
+        return "anybody could put programs there";
+    return NULL;
+}
+
+/* Whether something that the image starts is found in that directory alone. */
+static bool starts_from(const struct qn_image *img, struct qn_str dir)
+{
+    const struct qn_words *lists[] = {&img->config.entrypoint, &img->config.cmd, &img->config.healthcheck};
+    for (size_t k = 0; k < QN_ARRAY_LEN(lists); k++)
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            struct qn_str word = lists[k]->v[i];
+            if (word.n && qn_str_chr(word, '/') < 0 &&
+                qn_tree_resolve_at(&img->tree, dir.n ? dir : img->config.working_dir, word, true) != QN_NO_NODE)
+                return true;
+        }
+    return false;
+}
+
+static int search_path(struct qn_plan *p, json_t *config, struct qn_err *e)
+{
+    json_t *env = json_object_get(config, "Env"), *item;
+    size_t i;
+
+    json_array_foreach (env, i, item) {
+        struct qn_str text = qn_str_n(json_string_value(item), json_string_length(item)), rest, dir;
+        qn_auto_buf struct qn_buf b;
+        const char *why = NULL;
+        if (!json_is_string(item) || !qn_str_starts(text, QN_STR("PATH=")))
+            continue;
+        qn_buf_init(&b, 1u << 20);
+        rest = qn_str_from(text, 5);
+        bool trailing = rest.n == 0 || rest.p[rest.n - 1] == ':';
+        while (qn_str_next(&rest, ':', &dir)) {
+            const char *bad = bad_element(p, dir);
+            if (bad && starts_from(p->img, dir)) {
+                if (qn_plan_finding(p, "NIST-CM-6", QN_WARN, false, QN_STR("config.Env"), e,
+                                    "PATH element \"%s\" stays: the image starts a program from it", QN_Q(dir)) < 0)
+                    return -1;
+                bad = NULL;
+            }
+            why = bad ? bad : why;
+            if (!bad && (qn_buf_c(&b, b.n ? ":" : "", e) < 0 || qn_buf_str(&b, dir, e) < 0))
+                return -1;
+        }
+        if (trailing && text.n > 5)
+            why = "an empty element means the current directory";
+        if (!why || b.n == 0)
+            continue;
+        int apply = qn_plan_config(p, "config.Env.PATH", qn_str_from(text, 5), qn_buf_view(&b), why, e);
+        if (apply < 0)
+            return -1;
+        qn_auto_free char *value = qn_xasprintf("PATH=%s", b.p);
+        if (apply)
+            json_array_set_new(env, i, qn_json_string_c(value));
+    }
+    return 0;
+}
+
+static int working_dir(struct qn_plan *p, json_t *config, struct qn_err *e)
+{
+    struct qn_str dir = p->img->config.working_dir;
+
+    if (dir.n == 0 || dir.p[0] == '/')
+        return 0;
+    qn_auto_free char *fixed = qn_xasprintf("/%.*s", QN_FMT(dir));
+    int apply =
+        qn_plan_config(p, "config.WorkingDir", dir, qn_str_c(fixed), "a working directory is an absolute path", e);
+    if (apply > 0)
+        qn_json_set_c(config, "WorkingDir", fixed);
+    return apply < 0 ? -1 : 0;
+}
+
+static int on_build(struct qn_plan *p, json_t *config, struct qn_err *e)
+{
+    if (p->opt->use == QN_USE_BUILD || p->img->config.on_build.n == 0)
+        return 0;
+    int apply = qn_plan_config(p, "config.OnBuild", QN_STR("triggers"), QN_STR(""),
+                               "instructions for builds that nobody sees in their Dockerfile", e);
+    if (apply > 0)
+        json_object_del(config, "OnBuild");
+    return apply < 0 ? -1 : 0;
+}
+
+static bool reserved_label(const char *name)
+{
+    static const char *const prefixes[] = {"containerd.io/restart", "io.containerd.", "io.kubernetes.cri",
+                                           "cdi.k8s.io/", "io.cri-o."};
+    for (size_t i = 0; i < QN_ARRAY_LEN(prefixes); i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+static int labels(struct qn_plan *p, json_t *config, struct qn_err *e)
+{
+    json_t *all = json_object_get(config, "Labels"), *value;
+    const char *name;
+    void *tmp;
+
+    json_object_foreach_safe (all, tmp, name, value) {
+        if (!reserved_label(name))
+            continue;
+        qn_auto_free char *key = qn_xasprintf("config.Labels.%s", name);
+        int apply = qn_plan_config(p, key, qn_str_c(json_string_value(value)), QN_STR(""),
+                                   "a runtime acts on labels of this prefix", e);
+        if (apply < 0)
+            return -1;
+        if (apply)
+            json_object_del(all, name);
+    }
+    return 0;
+}
+
+/* Names of variables whose values look like secrets; the values are never looked at nor printed. */
+static bool secret_name(struct qn_str name)
+{
+    static const char *const parts[] = {"PASSWORD", "PASSWD",      "SECRET",     "TOKEN",     "API_KEY",
+                                        "APIKEY",   "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIAL"};
+    static const char *const ends[] = {"_FILE", "_PATH", "_URL"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(ends); i++)
+        if (qn_str_ends(name, qn_str_c(ends[i])))
+            return false;
+    for (size_t i = 0; i < QN_ARRAY_LEN(parts); i++)
+        if (qn_str_find(name, qn_str_c(parts[i])) >= 0)
+            return true;
+    return false;
+}
+
+static int findings(struct qn_plan *p, struct qn_err *e)
+{
+    const struct qn_imgconfig *c = &p->img->config;
+
+    if (c->healthcheck.n == 0 && qn_plan_finding(p, "CIS-DI-0006", QN_INFO, false, QN_STR("config.Healthcheck"), e,
+                                                 "no HEALTHCHECK (CIS 4.6)") < 0)
+        return -1;
+    for (size_t i = 0; i < c->env.n; i++) {
+        ptrdiff_t eq = qn_str_chr(c->env.v[i], '=');
+        struct qn_str name = qn_str_head(c->env.v[i], eq < 0 ? c->env.v[i].n : (size_t)eq);
+        if (eq >= 0 && (size_t)eq + 1 < c->env.v[i].n && secret_name(name) &&
+            qn_plan_finding(p, "CIS-DI-0010", QN_FATAL, false, QN_STR("config.Env"), e,
+                            "variable \"%s\" looks like a secret (CIS 4.10)", QN_Q(name)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int qn_rule_config(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
+{
+    json_t *config = config_object(plan);
+
+    (void)img;
+    (void)opt;
+    if (config && (search_path(plan, config, e) < 0 || working_dir(plan, config, e) < 0 ||
+                   on_build(plan, config, e) < 0 || labels(plan, config, e) < 0))
+        return -1;
+    return findings(plan, e);
+}
