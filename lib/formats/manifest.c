@@ -103,7 +103,7 @@ static int check_shape(struct qn_str content_type, struct qn_manifest *m, struct
         return refuse_schema1(e);
     if (present(m->root, "manifests") && (present(m->root, "layers") || present(m->root, "config")))
         return qn_fail(e, QN_E_MALFORMED, "manifest: both an index (manifests) and an image manifest (layers, config)");
-    if (find_type(content_type, member, m->root, &type, e) < 0)
+    if (find_type(content_type, member, m->root, &type, e) < 0 || !type)
         return -1;
     if (type->kind == QN_MEDIA_INDEX ? present(m->root, "layers") || present(m->root, "config")
                                      : present(m->root, "manifests"))
