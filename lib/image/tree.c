@@ -118,14 +118,16 @@ static int collect(const struct qn_layer_index *ix, struct changes *c, struct qn
 {
     for (size_t i = 0; i < ix->count; i++) {
         const struct qn_entry *en = &ix->entry[i];
-        bool mark = en->type == QN_WHITEOUT || en->type == QN_OPAQUE;
+        /* A character device 0:0 is how overlayfs itself writes a whiteout, and the runtimes hand it down as it is. */
+        bool device = en->type == QN_CHAR && en->dev_major == 0 && en->dev_minor == 0;
+        bool mark = en->type == QN_WHITEOUT || en->type == QN_OPAQUE || device;
         if (!mark && push_parents(c, en->path, e) < 0)
             return -1;
         if (c->count == 0 || !qn_str_eq(c->at[c->count - 1].path, en->path))
             if (push_change(c, (struct change){.path = en->path}, e) < 0)
                 return -1;
         struct change *ch = &c->at[c->count - 1];
-        if (en->type == QN_WHITEOUT)
+        if (en->type == QN_WHITEOUT || device)
             ch->whiteout = true;
         else if (en->type == QN_OPAQUE)
             ch->opaque = true;
