@@ -1,0 +1,73 @@
+/* Database and files agree: a package that is listed has files, one that is not listed has none left, and no list
+ * names a file that went. */
+#include "verify.h"
+
+#include "base/path.h"
+#include "formats/dpkg.h"
+
+static bool documentation(struct qn_str path)
+{
+    static const char *const dirs[] = {"usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale",
+                                       "usr/share/lintian"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
+        if (qn_path_under(path, qn_str_c(dirs[i])))
+            return true;
+    return false;
+}
+
+static uint32_t find(const struct qn_image *img, const struct qn_package *p)
+{
+    for (uint32_t i = 0; i < img->package_count; i++)
+        if (qn_str_eq(img->package[i].name, p->name) && qn_str_eq(img->package[i].arch, p->arch) &&
+            qn_str_eq(img->package[i].version, p->version))
+            return i;
+    return QN_NO_PACKAGE;
+}
+
+static void one(const struct qn_verify *v, const struct qn_package *p, struct qn_verdict *out)
+{
+    uint32_t payload = 0, left = 0, at = find(v->after, p);
+
+    for (uint32_t i = 0; i < p->files; i++) {
+        if (documentation(v->before->tree.node[p->file[i]].path))
+            continue;
+        payload++;
+        left += qn_verify_same(v, p->file[i]) != QN_NO_NODE;
+    }
+    if (at == QN_NO_PACKAGE && left > 0)
+        qn_verdict_fail(out, "package \"%s\" is not listed but %u of its files are there", QN_Q(p->name), left);
+    if (at != QN_NO_PACKAGE && payload > 0 && left == 0)
+        qn_verdict_fail(out, "package \"%s\" is listed but none of its files is there", QN_Q(p->name));
+}
+
+/* Lines of lists that name what was there before and is not any more. */
+static void lists(const struct qn_verify *v, struct qn_verdict *out)
+{
+    const struct qn_tree *a = &v->after->tree;
+    uint32_t info = qn_tree_resolve(a, QN_STR("var/lib/dpkg/info"), true);
+
+    if (info == QN_NO_NODE)
+        return;
+    for (uint32_t i = info + 1, end = qn_tree_end(a, info); i < end && out->ok; i++) {
+        struct qn_str text, path;
+        if (!qn_str_ends(a->node[i].path, QN_STR(".list")) || !qn_node_text(v->after, i, &text))
+            continue;
+        while (qn_dpkg_list_next(&text, &path))
+            if (path.n && qn_tree_resolve(a, path, false) == QN_NO_NODE &&
+                qn_tree_resolve(&v->before->tree, path, false) != QN_NO_NODE)
+                qn_verdict_fail(out, "/%s names /%s, which is gone", QN_Q(a->node[i].path), QN_Q(path));
+    }
+}
+
+void qn_verify_database(const struct qn_verify *v, struct qn_verdict *out)
+{
+    for (size_t i = 0; i < v->before->package_count && out->ok; i++)
+        one(v, &v->before->package[i], out);
+    for (size_t i = 0; i < v->after->package_count && out->ok; i++)
+        if (find(v->before, &v->after->package[i]) == QN_NO_PACKAGE)
+            qn_verdict_fail(out, "package \"%s\" is new", QN_Q(v->after->package[i].name));
+    lists(v, out);
+    if (out->ok)
+        snprintf(out->detail, sizeof out->detail, "%zu packages, %zu before", v->after->package_count,
+                 v->before->package_count);
+}
