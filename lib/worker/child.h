@@ -45,5 +45,11 @@ int qn_child_input_read(struct qn_child_input *self, void *p, size_t n, size_t *
 /* Handlers, one a file handle_NAME.c. Further ones are declared here when their rows are added. */
 int qn_handle_rewrite(struct qn_child *child, struct qn_str payload, const int *fds, size_t nfds, struct qn_buf *reply,
                       struct qn_err *e) QN_MUST_CHECK;
+int qn_handle_scan(struct qn_child *child, struct qn_str payload, const int *fds, size_t nfds, struct qn_buf *reply,
+                   struct qn_err *e) QN_MUST_CHECK;
+int qn_handle_plan(struct qn_child *child, struct qn_str payload, const int *fds, size_t nfds, struct qn_buf *reply,
+                   struct qn_err *e) QN_MUST_CHECK;
+int qn_handle_verify(struct qn_child *child, struct qn_str payload, const int *fds, size_t nfds, struct qn_buf *reply,
+                     struct qn_err *e) QN_MUST_CHECK;
 
 #endif
