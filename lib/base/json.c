@@ -8,41 +8,6 @@ void qn_json_cleanup(json_t **j)
     *j = NULL;
 }
 
-/* Go's decoder matches member names without regard to case, so two names that differ only in case mean
- * different things to different readers: refuse them. Depth is bounded by jansson's parser (2048). */
-static int check_case(const json_t *root, struct qn_err *e)
-{
-    const char *key;
-    json_t *value;
-    size_t i;
-
-    if (json_is_array(root)) {
-        json_array_foreach (root, i, value) {
-            if (check_case(value, e) < 0)
-                return -1;
-        }
-        return 0;
-    }
-    if (!json_is_object(root))
-        return 0;
-    size_t n = json_object_size(root);
-    json_object_foreach ((json_t *)(uintptr_t)root, key, value) {
-        if (n > 1 && n <= 64) {
-            const char *other;
-            json_t *ignored;
-            json_object_foreach ((json_t *)(uintptr_t)root, other, ignored) {
-                (void)ignored;
-                if (other != key && qn_str_ieq(qn_str_c(key), qn_str_c(other)))
-                    return qn_fail(e, QN_E_MALFORMED, "JSON: members \"%s\" and \"%s\" differ only in case",
-                                   QN_Q(qn_str_c(key)), QN_Q(qn_str_c(other)));
-            }
-        }
-        if (check_case(value, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 #define MAX_DEPTH 128
 
 /* Nesting counted before parsing, so that recursion over the document is bounded by us. */
@@ -81,8 +46,6 @@ int qn_json_parse(struct qn_str text, size_t max, json_t **out, struct qn_err *e
     qn_auto_json json_t *j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &je);
     if (!j)
         return qn_fail(e, QN_E_MALFORMED, "JSON: line %d, column %d: %s", je.line, je.column, QN_Q(qn_str_c(je.text)));
-    if (check_case(j, e) < 0)
-        return -1;
     *out = qn_steal(j);
     return 0;
 }

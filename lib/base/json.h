@@ -14,8 +14,8 @@
 void qn_json_cleanup(json_t **j);
 #define qn_auto_json QN_CLEANUP(qn_json_cleanup)
 
-/* Parses a whole document of at most `max` bytes. MALFORMED (with line and column) for bad syntax, duplicate
- * keys, keys of one object that differ only in case, or trailing bytes. The caller owns `*out`. */
+/* Parses a whole document of at most `max` bytes, nested at most 128 deep. MALFORMED (with line and column) for bad
+ * syntax, duplicate keys or trailing bytes. The caller owns `*out`. */
 int qn_json_parse(struct qn_str text, size_t max, json_t **out, struct qn_err *e) QN_MUST_CHECK;
 /* Compact output, keys in insertion order. Appends to `b`. */
 int qn_json_print(const json_t *j, struct qn_buf *b, struct qn_err *e) QN_MUST_CHECK;

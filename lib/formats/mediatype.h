@@ -4,6 +4,7 @@
 #define QN_FORMATS_MEDIATYPE_H
 
 #include "base/str.h"
+#include "compression.h"
 
 enum qn_media_kind {
     QN_MEDIA_MANIFEST = 1,
@@ -16,7 +17,6 @@ enum qn_media_kind {
     QN_MEDIA_EMPTY,     /* OCI's empty JSON object */
 };
 enum qn_media_family { QN_FAMILY_OCI = 1, QN_FAMILY_DOCKER };
-enum qn_compression { QN_COMPRESSION_NONE, QN_COMPRESSION_GZIP, QN_COMPRESSION_ZSTD };
 
 struct qn_media_type {
     const char *name;

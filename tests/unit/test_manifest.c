@@ -187,14 +187,14 @@ START_TEST(media_types)
 {
     const struct qn_media_type *t = qn_media_type_find(QN_STR("application/vnd.oci.image.layer.v1.tar+zstd"));
 
-    ck_assert(t && t->kind == QN_MEDIA_LAYER && t->compression == QN_COMPRESSION_ZSTD && t->family == QN_FAMILY_OCI);
+    ck_assert(t && t->kind == QN_MEDIA_LAYER && t->compression == QN_ZSTD && t->family == QN_FAMILY_OCI);
     t = qn_media_type_find(QN_STR(" Application/vnd.docker.image.rootfs.foreign.diff.tar.gzip ; a=b"));
     ck_assert(t && t->kind == QN_MEDIA_FOREIGN && t->family == QN_FAMILY_DOCKER);
     ck_assert(!qn_media_type_find(QN_STR("application/vnd.oci.image.layer.v1.tar+xz")));
     ck_assert(!qn_media_type_find(QN_STR("")));
-    ck_assert_str_eq(qn_media_type_name(QN_MEDIA_LAYER, QN_FAMILY_DOCKER, QN_COMPRESSION_GZIP),
+    ck_assert_str_eq(qn_media_type_name(QN_MEDIA_LAYER, QN_FAMILY_DOCKER, QN_GZIP),
                      "application/vnd.docker.image.rootfs.diff.tar.gzip");
-    ck_assert(!qn_media_type_name(QN_MEDIA_INDEX, QN_FAMILY_OCI, QN_COMPRESSION_GZIP));
+    ck_assert(!qn_media_type_name(QN_MEDIA_INDEX, QN_FAMILY_OCI, QN_GZIP));
 }
 END_TEST
 
