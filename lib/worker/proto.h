@@ -57,7 +57,7 @@ const struct qn_message_info *qn_message_find(const struct qn_peer *peer, uint16
 int qn_peer_send(struct qn_peer *peer, uint16_t number, struct qn_str payload, const int *fds, size_t nfds,
                  struct qn_err *e) QN_MUST_CHECK;
 /* Receives a whole message; blocks at most until `deadline_ms` (monotonic; -1: for ever), TIMEOUT then, with nothing
- * consumed unless a message had begun. NETWORK at the end of the stream; MALFORMED for what the table
+ * consumed; a message that has begun gets 30 s. NETWORK at the end of the stream; MALFORMED for what the table
  * does not allow: unknown type, wrong way, seen twice, too long, too many descriptors. */
 int qn_peer_receive(struct qn_peer *peer, int64_t deadline_ms, struct qn_frame *out, struct qn_err *e) QN_MUST_CHECK;
 void qn_frame_fini(struct qn_frame *frame);

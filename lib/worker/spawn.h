@@ -38,7 +38,7 @@ int qn_worker_request(struct qn_worker *w, enum qn_message request, struct qn_st
 int qn_worker_progress(struct qn_worker *w, uint64_t available, bool end, struct qn_err *e) QN_MUST_CHECK;
 /* Waits for the answer until `deadline_ms` (monotonic; -1: for ever) and appends it to `reply`. Fails with the
  * worker's own error; WORKER "worker died: killed by signal 31 (SIGSYS) while rewriting a layer: NOTE"; LIMIT when
- * it used up its processor time; TIMEOUT when the deadline came first: the worker goes on and may be
+ * it used up its processor time or its memory; TIMEOUT when the deadline came first: the worker goes on and may be
  * waited for again. */
 int qn_worker_wait(struct qn_worker *w, int64_t deadline_ms, const struct qn_worker_events *events,
                    struct qn_buf *reply, struct qn_err *e) QN_MUST_CHECK;

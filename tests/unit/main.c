@@ -1,4 +1,5 @@
 /* Runs every suite: a file test_NAME.c defines `Suite *suite_NAME(void)`. */
+#include "test_worker.h"
 #include "unit.h"
 
 #include <locale.h>
@@ -8,8 +9,11 @@
 #include "suites.h"
 #undef X
 
-int main(void)
+/* Workers are this program again, as they are the daemon again in earnest. */
+int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "worker") == 0)
+        return qn_worker_main_with(test_worker_handlers, TEST_WORKER_HANDLERS);
     setlocale(LC_ALL, "C.UTF-8");
     SRunner *runner = srunner_create(suite_create("quench"));
 #define X(name) srunner_add_suite(runner, suite_##name());
