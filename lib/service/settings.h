@@ -1,0 +1,87 @@
+/* What the configuration file says, as the service uses it: immutable once read. */
+#ifndef QN_SERVICE_SETTINGS_H
+#define QN_SERVICE_SETTINGS_H
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "formats/descriptor.h"
+#include "upstream/address.h"
+
+/* A list of views. */
+struct qn_names {
+    struct qn_str *v;
+    size_t n;
+};
+
+struct qn_upstream_settings {
+    struct qn_str name, url;
+    struct qn_names aliases, allow;
+    bool library_prefix, anonymous_read;
+    struct qn_str username, password, docker_config;
+    const char **command;        /* NULL-terminated, or NULL */
+    uint64_t tag_ttl, stale_ttl; /* seconds */
+    struct qn_cidr *addresses;
+    size_t address_count;
+};
+
+enum qn_mode { QN_MODE_ENFORCE = 1, QN_MODE_AUDIT, QN_MODE_OFF };
+
+struct qn_policy {
+    struct qn_str name;
+    struct qn_names match;
+    enum qn_mode mode;
+    bool wait_on_update; /* on_update: wait */
+    bool exact_digests;  /* digest_pulls: exact */
+    bool public_report;  /* evidence.report: public */
+    json_t *document;    /* canonical: the fields that can change bytes */
+    json_t *build;       /* the same with use: build, for the path build/UPSTREAM/REPO */
+    char digest[QN_DIGEST_TEXT];
+    char build_digest[QN_DIGEST_TEXT];
+};
+
+struct qn_token_settings {
+    struct qn_str name, token;
+    enum { QN_ROLE_READ = 1, QN_ROLE_APPROVE, QN_ROLE_OPERATE } role;
+};
+
+struct qn_settings {
+    struct qn_arena arena;
+    json_t *effective;                                /* owned; the views borrow from it */
+    struct qn_names registry, mirror, admin, metrics; /* listeners */
+    struct qn_str tls_cert, tls_key, tls_client_ca;
+    struct qn_names trusted_proxies;
+    struct qn_str public_url, mirror_url, admin_url;
+    struct qn_str root;
+    uint64_t max_size, keep_derivations, keep_sources, upload_ttl;
+    struct qn_upstream_settings *upstream;
+    size_t upstreams;
+    struct qn_str default_upstream;
+    struct qn_platform *platform;
+    size_t platforms;
+    char platform_list[512]; /* "linux/amd64,linux/arm64": part of an index's key */
+    struct qn_policy *policy;
+    size_t policies;
+    struct qn_token_settings *token;
+    size_t tokens;
+    struct qn_limits limits;
+    uint64_t connections, per_client, jobs, queue, job_time, worker_memory, spill, cold_wait;
+    bool log_json;
+    int log_level; /* enum qn_log_level */
+};
+
+/* Fills `out` from a bound configuration (see daemon/bind.h) and takes it over. CONFIG names the key and the item that
+ * contradict each other. Free with qn_settings_fini(). */
+int qn_settings_read(json_t *effective, struct qn_settings *out, struct qn_err *e) QN_MUST_CHECK;
+void qn_settings_fini(struct qn_settings *s);
+
+/* The upstream of a name or alias (any case), or NULL. */
+const struct qn_upstream_settings *qn_settings_upstream(const struct qn_settings *s, struct qn_str name);
+/* The first policy whose match fits "UPSTREAM/REPOSITORY[:TAG]" (contract section 3). Never NULL. */
+const struct qn_policy *qn_settings_policy(const struct qn_settings *s, struct qn_str repository, struct qn_str tag);
+/* The policy of a name, or NULL. */
+const struct qn_policy *qn_settings_policy_named(const struct qn_settings *s, struct qn_str name);
+/* SHA-256 of the canonical form of a policy document. */
+int qn_policy_digest(const json_t *document, char out[QN_DIGEST_TEXT], struct qn_err *e) QN_MUST_CHECK;
+
+#endif
