@@ -25,7 +25,8 @@ struct qn_deflate {
 
 /* Starts a stream; NOMEM on failure. Memory: gzip about 400 KiB, zstd about 4 MiB. */
 int qn_deflate_init(struct qn_deflate *self, enum qn_compression compression, struct qn_err *e) QN_MUST_CHECK;
-/* Compresses `n` bytes; output goes to `out` in pieces of at most 128 KiB (plain: as they came). Fails with what the sink failed with. */
+/* Compresses `n` bytes; output goes to `out` in pieces of at most 128 KiB (plain: as they came). Fails with what the
+ * sink failed with. */
 int qn_deflate_feed(struct qn_deflate *self, const void *p, size_t n, const struct qn_sink *out,
                     struct qn_err *e) QN_MUST_CHECK;
 /* Ends the stream: the rest of the output. */

@@ -21,7 +21,8 @@ struct work {
     uint64_t tar_size;   /* new tar so far */
     uint64_t size;       /* compressed bytes so far */
     uint8_t *read_block;
-    uint8_t *block; /* compressed bytes not yet written */
+    uint8_t *source_block; /* compressed bytes that the inflater still reads while pieces are put */
+    uint8_t *block;        /* compressed bytes not yet written */
     size_t have;
     /* A compressed source: how far the old tar has come, and the COPY piece that waits for its bytes. */
     uint64_t old_off;
@@ -150,12 +151,12 @@ static int inflate_source(struct work *w, struct qn_err *e)
         return -1;
     while (w->piece.len) {
         size_t want = (size_t)QN_MIN((uint64_t)READ_BLOCK, w->job->source_size - off), got;
-        if (qn_fd_pread(w->job->source, w->read_block, want, off, &got, e) < 0)
+        if (qn_fd_pread(w->job->source, w->source_block, want, off, &got, e) < 0)
             return qn_err_wrap(e, "old layer");
         if (got == 0)
             return qn_fail(e, QN_E_MALFORMED, "old layer ends at %llu uncompressed bytes, a piece needs more",
                            (unsigned long long)w->old_off);
-        if (qn_inflate_feed(&inflate, w->read_block, got, &sink, e) < 0)
+        if (qn_inflate_feed(&inflate, w->source_block, got, &sink, e) < 0)
             return qn_err_wrap(e, "old layer");
         off += got;
     }
@@ -191,12 +192,15 @@ int qn_rewrite(const struct qn_rewrite *self, struct qn_rewritten *out, struct q
         return qn_fail(e, QN_E_MALFORMED, "piece list inserts a file and there is none");
     w.sink = (struct qn_sink){write_compressed, &w};
     w.read_block = malloc(READ_BLOCK);
+    w.source_block = malloc(READ_BLOCK);
     w.block = malloc(WRITE_BLOCK);
     qn_hash_init(&w.hash, QN_SHA256);
-    int r = w.read_block && w.block ? run(&w, out, e) : qn_fail(e, QN_E_NOMEM, "no memory for a rewrite");
+    int r =
+        w.read_block && w.source_block && w.block ? run(&w, out, e) : qn_fail(e, QN_E_NOMEM, "no memory for a rewrite");
     qn_hash_fini(&w.hash);
     qn_deflate_fini(&w.deflate);
     free(w.read_block);
+    free(w.source_block);
     free(w.block);
     return r;
 }

@@ -64,7 +64,8 @@ static int file_actions(posix_spawn_file_actions_t *a, int socket, int errors)
         r = posix_spawn_file_actions_adddup2(a, 0, 1);
     if (r == 0 && errors >= 0)
         r = posix_spawn_file_actions_adddup2(a, errors, 2);
-    /* Descriptors 0 to 2 are open in every daemon, so the socket is 3 or above; dup2 clears close-on-exec either way. */
+    /* Descriptors 0 to 2 are open in every daemon, so the socket is 3 or above; dup2 clears close-on-exec, even onto
+     * itself. */
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(a, socket, QN_WORKER_FD);
     if (r == 0)
