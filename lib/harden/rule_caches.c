@@ -81,10 +81,13 @@ int qn_rule_caches(const struct qn_image *img, const struct qn_options *opt, str
 {
     const struct qn_tree *t = &img->tree;
 
-    (void)opt;
-    for (size_t i = 0; i < QN_ARRAY_LEN(emptied); i++)
+    for (size_t i = 0; i < QN_ARRAY_LEN(emptied); i++) {
+        /* debconf answers from its cache when packages are installed on top. */
+        if (opt->use == QN_USE_BUILD && strcmp(emptied[i].path, "var/cache/debconf") == 0)
+            continue;
         if (qn_rule_empty_path(plan, emptied[i].path, emptied[i].because, qn_rule_keep_dirs, e) < 0)
             return -1;
+    }
     if (homes(plan, e) < 0 || temporary(plan, "tmp", e) < 0 || temporary(plan, "var/tmp", e) < 0 ||
         qn_rule_empty_path(plan, "var/log", "log file", log_stays, e) < 0)
         return -1;

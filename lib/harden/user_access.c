@@ -47,6 +47,10 @@ static bool config_in_use(const struct qn_image *img, struct qn_str path)
 {
     struct qn_str rest = path, first, name;
 
+    /* What waits to be enabled, and examples, are not read. */
+    if (qn_str_find(path, QN_STR("-available/")) >= 0 || qn_str_ends(path, QN_STR(".default")) ||
+        qn_str_ends(path, QN_STR(".sample")) || qn_str_ends(path, QN_STR(".example")))
+        return false;
     if (!qn_str_next(&rest, '/', &first) || !qn_str_eq(first, QN_STR("etc")) || !qn_str_next(&rest, '/', &name) ||
         !rest.n)
         return false;
