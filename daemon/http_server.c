@@ -34,7 +34,7 @@ bool qn_http_library_usable(const char *version)
             return false;
         v = v << 8 | (more ? n : 0);
     }
-    return v < 0x00094d01u || v > 0x01000009u;
+    return v < 0x00094d01u || v > 0x01000900u;
 }
 
 static int check_version(struct qn_err *e)
