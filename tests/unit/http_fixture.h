@@ -24,7 +24,7 @@ static struct test {
     struct qn_http_growing *growing;
     struct qn_http_waker *waker; /* of the last park */
     pthread_mutex_t lock;
-    bool released; /* parked requests may answer */
+    _Atomic bool released; /* parked requests may answer */
     unsigned handled, ended, lines;
     size_t sunk;
     char held[64];
