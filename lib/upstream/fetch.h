@@ -23,7 +23,7 @@ struct qn_fetch;
 /* `threads` commit threads (0: 2). */
 int qn_fetcher_new(const struct qn_fetch_ops *ops, unsigned threads, struct qn_fetcher **out,
                    struct qn_err *e) QN_MUST_CHECK;
-/* Every fetch must have ended (free the HTTP client first) and every reader released. NULL is fine. */
+/* Every fetch must have ended (qn_client_stop first) and every reader released. NULL is fine. */
 void qn_fetcher_free(struct qn_fetcher *f);
 
 /* Joins the download of a digest or starts it. `scope` (may be NULL) separates what must not be shared: two requests

@@ -8,7 +8,7 @@
 #define QN_UPSTREAM_REGISTRY_H
 
 #include "challenge.h"
-#include "http.h"
+#include "client.h"
 #include "formats/digest.h"
 
 #define QN_REMOTE_MEDIA 256
@@ -38,7 +38,7 @@ struct qn_registry_config {
 };
 struct qn_registry;
 /* Copies the configuration. The client `h` must outlive it. CONFIG for an unusable URL. */
-int qn_registry_new(struct qn_http *h, const struct qn_registry_config *config, struct qn_registry **out,
+int qn_registry_new(struct qn_client *h, const struct qn_registry_config *config, struct qn_registry **out,
                     struct qn_err *e) QN_MUST_CHECK;
 /* Everything started must have ended. NULL is fine. */
 void qn_registry_free(struct qn_registry *r);
@@ -62,7 +62,6 @@ struct qn_remote_manifest {
     char media_type[QN_REMOTE_MEDIA];
     char etag[QN_REMOTE_ETAG];
     struct qn_str bytes; /* empty after a HEAD; borrowed in callbacks, heap (free bytes.p) after blocking calls */
-    bool not_modified;   /* the etag or digest given still holds */
 };
 /* Asks what a tag is: HEAD, and GET when that gives no digest. `ref` is a tag or a digest. */
 int qn_registry_resolve(struct qn_registry *r, struct qn_str repo, struct qn_str ref, struct qn_remote_manifest *out,
@@ -88,17 +87,18 @@ int qn_registry_blob_async(struct qn_registry *r, struct qn_str repo, const stru
                            uint64_t *id, struct qn_err *e) QN_MUST_CHECK;
 void qn_registry_cancel(struct qn_registry *r, uint64_t id);
 
-/* One page of tags/list: names in a JSON document of upstream's, checked for grammar. `last` "" from the start, `n` 0:
- * upstream's own page size. `next` is the value of `last` for the next page, "" at the end. */
+/* One page of tags/list: names from upstream's JSON document that follow the grammar of tags. `page` is "" for the
+ * first page, else the `next` of the one before; `n` 0: upstream's own page size. */
+#define QN_REMOTE_PAGE 1024
 struct qn_remote_tags {
     char **tag; /* heap */
     size_t n;
-    char next[136];
+    char next[QN_REMOTE_PAGE]; /* upstream's own words for the next page; "" at the end */
 };
 void qn_remote_tags_fini(struct qn_remote_tags *t);
-int qn_registry_tags(struct qn_registry *r, struct qn_str repo, const char *last, unsigned n,
+int qn_registry_tags(struct qn_registry *r, struct qn_str repo, const char *page, unsigned n,
                      struct qn_remote_tags *out, struct qn_err *e) QN_MUST_CHECK;
-int qn_registry_tags_async(struct qn_registry *r, struct qn_str repo, const char *last, unsigned n,
+int qn_registry_tags_async(struct qn_registry *r, struct qn_str repo, const char *page, unsigned n,
                            void (*done)(void *ctx, const struct qn_remote_tags *t, const struct qn_err *failed),
                            void *ctx, struct qn_err *e) QN_MUST_CHECK;
 
