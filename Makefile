@@ -125,14 +125,14 @@ $(B)/tests/fuzz/fuzz_%.o: CFLAGS_ALL += -DLLVMFuzzerTestOneInput=qn_$(notdir $*)
 else
 $(B)/tests/fuzz/fuzz_%.o: CFLAGS_ALL += -Itests
 endif
-$(B)/replay: $(FUZZ_OBJ) $(B)/tests/fuzz/replay.o $(B)/libquench.a
+$(B)/replay: $(FUZZ_OBJ) $(B)/tests/fuzz/replay.o $(DAEMON_OBJ) $(B)/libquench.a
 	@echo '  LINK    $@'
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 replay: ## every fuzz target over its corpus, and over simple mutations of it
 	@$(MAKE) --no-print-directory $(B)/replay
 	@$(B)/replay tests/fuzz/corpus
 
-$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libquench.a
+$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(DAEMON_OBJ) $(B)/libquench.a
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 FUZZ_TIME ?= 60
 fuzz: ## libFuzzer over every target, FUZZ_TIME seconds each (FLAVOUR=fuzz is implied)

@@ -165,6 +165,8 @@ static inline void on_handle(void *ctx, struct qn_http_request *r)
     } else if (qn_str_eq_c(path, "/who")) {
         bool local = qn_http_peer_cred(r, &uid, &pid);
         qn_http_respond(r, 200, NULL, qn_str_c(local && uid == getuid() ? "me" : qn_http_peer(r)));
+    } else if (qn_str_eq_c(path, "/cn")) {
+        qn_http_respond(r, 200, NULL, qn_str_c(qn_http_client_cn(r)));
     } else if (qn_str_eq_c(path, "/problem")) {
         qn_fail(&e, QN_E_BUSY, "a \"quoted\" text");
         qn_http_respond_problem(r, 0, NULL, &e);

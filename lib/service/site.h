@@ -1,0 +1,74 @@
+/* Everything that a running Quench shares: settings, store, index, upstreams, workers, work in flight. */
+#ifndef QN_SERVICE_SITE_H
+#define QN_SERVICE_SITE_H
+
+#include "derive.h"
+#include "route.h"
+#include "settings.h"
+
+#include "base/map.h"
+#include "base/pool.h"
+#include "store/blob.h"
+#include "store/gc.h"
+#include "store/rows_content.h"
+#include "store/index.h"
+#include "upstream/fetch.h"
+#include "upstream/registry.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Counters for /metrics; all monotonic. */
+struct qn_site_counters {
+    atomic_uint_fast64_t pulls, denials, jobs_done, jobs_failed, jobs_denied, upstream_resolves, upstream_manifests,
+        stale_served, previous_served, layers_scanned, layers_rewritten, layers_reused;
+};
+
+struct qn_site {
+    const struct qn_settings *settings;
+    struct qn_store *store;
+    struct qn_index *index;
+    struct qn_http *http;
+    struct qn_fetcher *fetcher;
+    struct qn_registry **registry; /* one per upstream of the settings */
+    struct qn_workers *workers;
+    struct qn_pool *pulls; /* threads that wait for upstreams */
+    struct qn_pool *jobs;  /* limits.jobs threads that derive */
+    char engine[256];
+    struct qn_site_counters counters;
+    atomic_bool stopping;
+    pthread_mutex_t lock;   /* of what follows */
+    pthread_cond_t changed; /* a derivation ended */
+    struct qn_map pull_map; /* key -> struct qn_pull */
+    struct qn_map job_map;  /* key -> struct qn_job */
+    struct qn_map deriving; /* key of a single image's derivation -> marker */
+    size_t queued_jobs;
+    struct qn_job *live; /* jobs that have not ended */
+};
+
+/* Opens store and index below settings->root, starts HTTP client, worker and job threads. `settings` must outlive it.
+ * CONFLICT when another process uses the directory. Free with qn_site_close(). */
+int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struct qn_err *e) QN_MUST_CHECK;
+/* Cancels work in flight, stops threads, closes. NULL is fine. */
+void qn_site_close(struct qn_site *site);
+/* The client of a route's upstream. */
+struct qn_registry *qn_site_registry(const struct qn_site *site, const struct qn_upstream_settings *u);
+
+/* --- content ---------------------------------------------------------------------------------------------------------- */
+/* Reads a manifest or another small blob of the store. BLOB_UNKNOWN when it is not there. */
+int qn_site_read(struct qn_site *site, const struct qn_digest *d, struct qn_buf *out, struct qn_err *e) QN_MUST_CHECK;
+/* Makes sure that a blob of a repository is in the store, downloading it if need be; blocking. */
+int qn_site_need_blob(struct qn_site *site, const struct qn_route *route, const struct qn_digest *d, uint64_t size,
+                      struct qn_err *e) QN_MUST_CHECK;
+/* Gets a manifest by digest from the store or from upstream, keeps it, and records what it names. Blocking. The media
+ * type is the one that upstream declared (or the index knows). */
+int qn_site_need_manifest(struct qn_site *site, const struct qn_route *route, const struct qn_digest *d,
+                          struct qn_buf *out, char media_type[QN_ROW_MEDIA], struct qn_err *e) QN_MUST_CHECK;
+/* Stores a manifest's bytes with the rows of what it names. */
+int qn_site_put_manifest(struct qn_site *site, struct qn_str bytes, const char *media_type, enum qn_origin origin,
+                         struct qn_digest *out, struct qn_err *e) QN_MUST_CHECK;
+/* Lets a repository show a manifest and everything below it that is known, for that reason. */
+int qn_site_link(struct qn_site *site, const char *repo, const struct qn_digest *manifest, enum qn_link_how how,
+                 struct qn_err *e) QN_MUST_CHECK;
+
+#endif
