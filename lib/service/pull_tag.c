@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/rows_tag.h"
 
 #include <stdlib.h>
 

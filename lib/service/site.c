@@ -67,7 +67,7 @@ static int open_registries(struct qn_site *site, struct qn_err *e)
             c.credentials = (struct qn_credentials){.kind = QN_CRED_DOCKER_CONFIG, .path = u->docker_config.p};
         else if (u->command)
             c.credentials = (struct qn_credentials){.kind = QN_CRED_COMMAND, .argv = u->command};
-        if (qn_registry_new(site->http, &c, &site->registry[i], e) < 0)
+        if (qn_registry_new(site->client, &c, &site->registry[i], e) < 0)
             return qn_err_wrap(e, "upstream %s", u->name.p);
     }
     return 0;
@@ -96,12 +96,12 @@ static int check_store(struct qn_site *site, struct qn_err *e)
 static int start_threads(struct qn_site *site, struct qn_err *e)
 {
     const struct qn_settings *s = site->settings;
-    struct qn_http_options http = {.per_host = 8, .total = 64};
+    struct qn_client_options http = {.per_host = 8, .total = 64};
     struct qn_fetch_ops ops = {fetch_open, fetch_commit, fetch_close, site};
     struct qn_worker_options worker = {
         .memory = s->worker_memory, .cpu_seconds = s->job_time, .file_size = s->limits.image_size + (1ull << 30)};
 
-    if (qn_http_new(&http, &site->http, e) < 0 || open_registries(site, e) < 0 ||
+    if (qn_client_new(&http, &site->client, e) < 0 || open_registries(site, e) < 0 ||
         qn_fetcher_new(&ops, 2, &site->fetcher, e) < 0)
         return -1;
     unsigned idle = (unsigned)QN_MIN(s->jobs, (uint64_t)4);
@@ -142,13 +142,15 @@ void qn_site_close(struct qn_site *site)
     atomic_store(&site->stopping, true);
     qn_job_cancel_all(site);
     /* Ending the transfers first wakes every thread that waits for one. */
-    qn_http_free(site->http);
+    if (site->client)
+        qn_client_stop(site->client);
     qn_pool_free(site->jobs);
     qn_pool_free(site->pulls);
     qn_fetcher_free(site->fetcher);
     for (size_t i = 0; site->registry && i < site->settings->upstreams; i++)
         qn_registry_free(site->registry[i]);
     free(site->registry);
+    qn_client_free(site->client);
     qn_workers_free(site->workers);
     qn_index_close(site->index);
     qn_store_close(site->store);

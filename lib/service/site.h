@@ -28,7 +28,7 @@ struct qn_site {
     const struct qn_settings *settings;
     struct qn_store *store;
     struct qn_index *index;
-    struct qn_http *http;
+    struct qn_client *client;
     struct qn_fetcher *fetcher;
     struct qn_registry **registry; /* one per upstream of the settings */
     struct qn_workers *workers;
