@@ -151,10 +151,16 @@ START_TEST(addresses)
         {"nonsense", false},
         {"", false},
     };
-    struct qn_cidr allow[2];
 
     for (size_t i = 0; i < QN_ARRAY_LEN(t); i++)
         ck_assert_msg(qn_address_text_allowed(t[i].addr, NULL, 0) == t[i].ok, "%s", t[i].addr);
+}
+END_TEST
+
+START_TEST(address_blocks)
+{
+    struct qn_cidr allow[2];
+
     qn_ok(qn_cidr_parse(QN_STR("10.0.0.0/8"), &allow[0], &e), e);
     qn_ok(qn_cidr_parse(QN_STR("fd00::/8"), &allow[1], &e), e);
     ck_assert(qn_address_text_allowed("10.255.0.1", allow, 2));
@@ -184,6 +190,6 @@ END_TEST
 Suite *suite_challenge(void);
 Suite *suite_challenge(void)
 {
-    const TTest *tests[] = {challenges, realms, links, addresses};
+    const TTest *tests[] = {challenges, realms, links, addresses, address_blocks};
     return qn_suite("challenge", tests, QN_ARRAY_LEN(tests));
 }
