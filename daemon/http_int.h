@@ -85,6 +85,7 @@ struct qn_http {
     int stop_fd;    /* eventfd: the acceptor ends */
     int control_fd; /* eventfd: the control thread looks again */
     _Atomic bool draining, stopping;
+    _Atomic uint64_t ids; /* requests that were given an id */
     struct qn_http_stats stats;
 
     pthread_mutex_t lock; /* what follows, and the state of wakers */

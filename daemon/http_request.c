@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #define HEADERS_MAX 100
 
@@ -124,7 +123,6 @@ static int check_framing(struct qn_http_request *r, const struct framing *f, boo
 
 static void set_id(struct qn_http_request *r, struct qn_str given)
 {
-    uint64_t random[2];
     bool good = given.n > 0 && given.n < sizeof r->id;
 
     for (size_t i = 0; good && i < given.n; i++) {
@@ -134,9 +132,12 @@ static void set_id(struct qn_http_request *r, struct qn_str given)
     }
     if (good && qn_str_copy(given, r->id, sizeof r->id))
         return;
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        random[0] = (uint64_t)qn_time_now_ms(), random[1] = (uint64_t)(uintptr_t)r;
-    snprintf(r->id, sizeof r->id, "%016llx", (unsigned long long)(random[0] ^ random[1]));
+    /* Unique and without a system call: the random start of this server, stepped and mixed (splitmix64). */
+    uint64_t v =
+        r->h->seed + 0x9e3779b97f4a7c15u * (atomic_fetch_add_explicit(&r->h->ids, 1, memory_order_relaxed) + 1);
+    v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
+    v = (v ^ v >> 27) * 0x94d049bb133111ebu;
+    snprintf(r->id, sizeof r->id, "%016llx", (unsigned long long)(v ^ v >> 31));
 }
 
 /* The last address of X-Forwarded-For that is not a trusted proxy itself: the one that our proxy saw. */
