@@ -25,14 +25,14 @@ const char *qn_http_library(void)
 bool qn_http_library_usable(const char *version)
 {
     struct qn_str rest = qn_str_c(version), part;
-    uint64_t v = 0, n;
+    uint64_t v = 0;
     struct qn_err e;
 
     for (unsigned i = 0; i < 4; i++) {
-        bool more = qn_str_next(&rest, '.', &part);
-        if (more && qn_num_u64(part, 0, 255, &n, &e) < 0)
+        uint64_t n = 0;
+        if (qn_str_next(&rest, '.', &part) && qn_num_u64(part, 0, 255, &n, &e) < 0)
             return false;
-        v = v << 8 | (more ? n : 0);
+        v = v << 8 | n;
     }
     return v < 0x00094d01u || v > 0x01000900u;
 }
