@@ -141,9 +141,9 @@ static const int refused[] = {SCMP_SYS(open),       SCMP_SYS(openat), SCMP_SYS(r
 /* Messages through one descriptor only; memory never executable; signals to nobody but itself (abort). */
 static int conditional(scmp_filter_ctx ctx, int channel)
 {
-    struct scmp_arg_cmp on_channel = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)channel);
+    struct scmp_arg_cmp on_channel = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)channel, 0);
     struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    struct scmp_arg_cmp own_pid = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid());
+    struct scmp_arg_cmp own_pid = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
     static const int messages[] = {SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom)};
     static const int memory[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
     int r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own_pid);
