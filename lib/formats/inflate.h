@@ -8,8 +8,8 @@
  * gzip flags, a wrong header CRC, header fields beyond 64 KiB, more than 1,000,000 members or frames and any
  * byte but zero after the last member are errors. Many members or frames, skippable frames among them, are fine.
  *
- * gzip runs through ISA-L. Compiled with -DQN_NO_ISAL, or switched to zlib with qn_inflate_use_zlib(), the same
- * stream gives the same bytes and is accepted or refused alike. */
+ * gzip runs through ISA-L. Compiled with -DQN_NO_ISAL, or switched to zlib with qn_inflate_use_zlib(), a stream
+ * that both accept gives the same bytes. */
 #ifndef QN_FORMATS_INFLATE_H
 #define QN_FORMATS_INFLATE_H
 
