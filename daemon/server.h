@@ -1,0 +1,111 @@
+/* The registry, mirror and admin listeners: requests to handlers (routes.def), answers from the site. */
+#ifndef QN_DAEMON_SERVER_H
+#define QN_DAEMON_SERVER_H
+
+#include "http.h"
+
+#include "service/pull.h"
+
+enum qn_listener { QN_LISTEN_REGISTRY = 0, QN_LISTEN_MIRROR = 1, QN_LISTEN_ADMIN = 2, QN_LISTEN_METRICS = 3 };
+
+struct qn_server {
+    struct qn_site *site;
+    const struct qn_settings *settings;
+    struct qn_http *http;
+    struct qn_cache *cache;
+    char token[80]; /* of ROOT/admin.token when the configuration has none */
+    int64_t started;
+};
+
+struct qn_endpoint;
+
+/* What a request keeps between calls of its handler. */
+struct qn_exchange {
+    struct qn_server *server;
+    const struct qn_endpoint *endpoint;
+    struct qn_str arg[3]; /* the parts of the path that the pattern leaves open */
+    int64_t started;      /* monotonic ms */
+    int step;             /* the handler's own */
+    struct qn_route route;
+    const struct qn_policy *policy;
+    struct qn_pull *pull;
+    struct qn_denied *denied; /* a denial being recorded */
+    const char *actor;        /* admin: the token's name */
+    int role;                 /* admin */
+};
+
+struct qn_endpoint {
+    const char *pattern; /* "/v2/<name>/manifests/<ref>": <name> may hold slashes, other parts not */
+    unsigned listeners;  /* bits 1 << enum qn_listener */
+    const char *methods; /* "GET HEAD" */
+    void (*handle)(struct qn_exchange *x, struct qn_http_request *r);
+    size_t body; /* most bytes of a request body; 0: none */
+    int role;    /* least admin role; 0: none needed */
+    const char *summary;
+};
+
+/* Opens the listeners of the settings. Free with qn_server_free(). */
+int qn_server_new(struct qn_site *site, struct qn_server **out, struct qn_err *e) QN_MUST_CHECK;
+/* Lets what runs finish for at most `ms`, then closes everything. NULL is fine. */
+void qn_server_stop(struct qn_server *s, unsigned ms);
+void qn_server_free(struct qn_server *s);
+/* The row of a path on a listener; `*other` tells that the path exists with other methods. */
+const struct qn_endpoint *qn_endpoint_find(int listener, struct qn_str method, struct qn_str path, struct qn_str arg[3],
+                                           bool *other);
+/* Every row, for documentation and tests. */
+const struct qn_endpoint *qn_endpoints(size_t *n);
+
+/* --- for handlers ---------------------------------------------------------------------------------------------------- */
+bool qn_is_mirror(const struct qn_http_request *r);
+/* Routes the name in arg[0]; false when the request was answered with an error. */
+bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct qn_str tag);
+/* Parks until the pull has its answer (or, `resolved`, knows its source) or `deadline`. */
+void qn_exchange_wait(struct qn_exchange *x, struct qn_http_request *r, bool resolved, int64_t deadline);
+/* Answers with a denial: an error on the registry listener, a denial manifest on the mirror listener when a manifest was
+ * asked for. May park; the handler is then called again and must call this again. */
+void qn_respond_denial(struct qn_exchange *x, struct qn_http_request *r, enum qn_denial d, const char *message,
+                       int64_t retry_at);
+void qn_respond_error(struct qn_http_request *r, enum qn_code code, const char *message);
+/* "5" and the like for Retry-After. */
+void qn_retry_after(int64_t retry_at, char out[24]);
+/* The bytes and rows of a denial manifest that is recorded; false when it is not yet (the request parked). */
+bool qn_denial_record(struct qn_exchange *x, struct qn_http_request *r, enum qn_denial d, const char *message,
+                      struct qn_row_denial *out);
+
+/* Gives up the interest in a denial that is being recorded. NULL is fine. */
+void qn_denied_release(struct qn_denied *d);
+
+/* --- answers kept in memory ------------------------------------------------------------------------------------------- */
+/* A response kept under a key until a time; NULL when there is none. The caller gets a reference. */
+struct qn_http_shared *qn_cache_get(struct qn_cache *c, const char *key);
+/* Keeps a response (a reference of its own) of `bytes` until `expires` (seconds since 1970). */
+void qn_cache_put(struct qn_cache *c, const char *key, struct qn_http_shared *s, size_t bytes, int64_t expires);
+void qn_cache_clear(struct qn_cache *c);
+struct qn_cache *qn_cache_new(size_t max_bytes);
+void qn_cache_free(struct qn_cache *c);
+
+#define QN_ENDPOINT(name) void qn_endpoint_##name(struct qn_exchange *x, struct qn_http_request *r)
+QN_ENDPOINT(base);
+QN_ENDPOINT(manifest);
+QN_ENDPOINT(blob);
+QN_ENDPOINT(tags);
+QN_ENDPOINT(referrers);
+QN_ENDPOINT(push);
+QN_ENDPOINT(healthz);
+QN_ENDPOINT(readyz);
+QN_ENDPOINT(metrics);
+QN_ENDPOINT(openapi);
+QN_ENDPOINT(resolve);
+QN_ENDPOINT(images);
+QN_ENDPOINT(images_post);
+QN_ENDPOINT(image);
+QN_ENDPOINT(report);
+QN_ENDPOINT(jobs);
+QN_ENDPOINT(job);
+QN_ENDPOINT(job_cancel);
+QN_ENDPOINT(job_retry);
+QN_ENDPOINT(policies);
+QN_ENDPOINT(upstreams);
+QN_ENDPOINT(gc);
+
+#endif
