@@ -1,13 +1,13 @@
 /* Images outside of registries, and one face for all of them: where an image comes from and where it goes.
  * Sources: containers-transports(5), OCI image-spec "image-layout", docker image save format.
  *
- * oci:DIR[:TAG]            a directory with oci-layout, index.json, blobs/
- * oci-archive:FILE[:TAG]   the same as a plain tar (compressed ones are refused: repack them)
- * docker-archive:FILE[:REF] `docker save`: manifest.json, config, plain or compressed layer tars. On reading, each
- * image is                          presented as a Docker schema 2 manifest that is made here: layers keep their
- * bytes, their media                          types say whether those are plain or gzip. On writing, an image of
- * either family becomes                          manifest.json with RepoTags, layers written uncompressed or as they
- * are. docker://HOST/REPO[:TAG|@DIGEST]   through registry.h
+ * oci:DIR[:TAG]              a directory with oci-layout, index.json, blobs/
+ * oci-archive:FILE[:TAG]     the same as a plain tar (compressed ones are refused: decompress them first)
+ * docker-archive:FILE[:REF]  `docker save`: manifest.json, config, layer tars. On reading, the image is presented as a
+ *     Docker schema 2 manifest that is made here; layers keep their bytes and their media types say how these are
+ *     compressed, if at all. On writing, an image of either family becomes manifest.json with RepoTags, its layers are
+ *     written as they are (docker load and skopeo take compressed ones). One platform only.
+ * docker://HOST/REPO         through registry.h
  *
  * Names inside archives and layouts never become paths: blobs are found by digest (or by the archive's own table) and
  * opened below the layout's directory without following symlinks. Every byte that leaves is verified. Blocking calls;

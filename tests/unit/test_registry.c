@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "mock_http.h"
+#include "upstream/layout.h"
 #include "upstream/registry_op.h"
 
 #include <poll.h>
@@ -518,6 +519,34 @@ START_TEST(pushes)
 }
 END_TEST
 
+START_TEST(behind_the_common_face)
+{
+    qn_auto_source struct qn_source src = {0};
+    qn_auto_dest struct qn_dest dst = {0};
+    qn_auto_buf struct qn_buf b;
+    struct qn_item i;
+    struct qn_sink s = {keep, NULL};
+    char type[QN_REMOTE_MEDIA];
+
+    qn_buf_init(&b, 10000);
+    qn_ok(qn_registry_source(reg, "nginx", "latest", &src, &e), e);
+    qn_ok(src.ops->resolve(src.self, QN_STR(""), &i, &e), e);
+    qn_ok(src.ops->manifest(src.self, &i.digest, &b, type, &e), e);
+    qn_is(qn_buf_view(&b), manifest);
+    ck_assert_str_eq(type, i.media_type);
+    got_n = 0;
+    qn_ok(src.ops->blob(src.self, &blob_digest, sizeof blob, &s, &e), e);
+    ck_assert_uint_eq(got_n, sizeof blob);
+    qn_fails(qn_registry_dest(reg, "nginx", "sha256:x", &dst, &e), e, QN_E_USAGE);
+    qn_ok(qn_registry_dest(reg, "nginx", "v2", &dst, &e), e);
+    qn_ok(dst.ops->put_manifest(dst.self, &i, qn_buf_view(&b), false, &e), e);
+    qn_ok(dst.ops->put_manifest(dst.self, &i, qn_buf_view(&b), true, &e), e);
+    ck_assert_int_eq(mock_count(&m, "PUT /v2/library/nginx/manifests/sha256:"), 1);
+    ck_assert_int_eq(mock_count(&m, "PUT /v2/library/nginx/manifests/v2"), 1);
+    qn_ok(dst.ops->finish(dst.self, &e), e);
+}
+END_TEST
+
 Suite *suite_registry(void);
 Suite *suite_registry(void)
 {
@@ -534,6 +563,7 @@ Suite *suite_registry(void)
     tcase_add_test(c, blobs);
     tcase_add_test(c, lists);
     tcase_add_test(c, pushes);
+    tcase_add_test(c, behind_the_common_face);
     suite_add_tcase(s, c);
     return s;
 }
