@@ -136,12 +136,13 @@ static void on_begin(void *ctx, struct qn_http_request *r)
 {
     struct qn_exchange *x = qn_new(struct qn_exchange);
     bool other;
+    uint64_t length;
 
     x->server = ctx;
     x->started = qn_time_mono_ms();
     qn_http_set_user(r, x);
     x->endpoint = qn_endpoint_find(qn_http_kind(r), qn_str_c(qn_http_method_text(r)), qn_http_path(r), x->arg, &other);
-    if (!qn_http_has_body(r, NULL))
+    if (!qn_http_has_body(r, &length))
         return; /* answered in on_handle: a connection lives on only then */
     if (!x->endpoint)
         no_route(r, other);
