@@ -89,6 +89,8 @@ void qn_http_respond_headers(struct qn_http_request *r, unsigned status, const s
 
     qn_assert(response);
     qn_http_add_fields(r, response, fields, false);
+    /* Without a length the library would announce chunks and, even after HEAD, send the last of them. */
+    MHD_add_response_header(response, "Connection", "close");
     qn_http_answer(r, status, response);
 }
 

@@ -115,16 +115,23 @@ static bool from_memory(struct qn_exchange *x, struct qn_http_request *r)
 }
 
 /* A blob without a link may be the config of a denial: then the sentence is the answer. */
-static void unknown(struct qn_exchange *x, struct qn_http_request *r, const struct qn_digest *d)
+void qn_respond_unlinked(struct qn_exchange *x, struct qn_http_request *r)
 {
     struct qn_row_denial *denial = qn_new(struct qn_row_denial);
+    const char *repo = x->route.repo[0] ? x->route.repo : QN_NO_REPO;
+    struct qn_digest d;
     struct qn_err e;
     bool found = false;
 
+    if (qn_digest_parse(x->arg[1], &d, &e) < 0) {
+        free(denial);
+        qn_respond_error(r, e.code, e.msg);
+        return;
+    }
     {
         qn_auto_read struct qn_tx *tx = NULL;
         if (qn_index_read(x->server->site->index, &tx, &e) < 0 ||
-            qn_index_denial_get(tx, x->route.repo, d, denial, &found, &e) < 0)
+            qn_index_denial_get(tx, repo, &d, denial, &found, &e) < 0)
             qn_log_err(QN_LOG_ERROR, "index not readable", &e, NULL);
     }
     if (found) {
@@ -203,7 +210,7 @@ void qn_endpoint_blob(struct qn_exchange *x, struct qn_http_request *r)
     if (!qn_exchange_route(x, r, QN_STR("")) || from_memory(x, r))
         return;
     if (!x->pull && !linked(x, &d)) {
-        unknown(x, r, &d);
+        qn_respond_unlinked(x, r);
         return;
     }
     respond(x, r, &d);

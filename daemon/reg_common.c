@@ -87,8 +87,9 @@ static struct qn_denied *start_denial(struct qn_exchange *x, enum qn_denial reas
     d->refs = 2;
     if (x->pull)
         (void)qn_pull_source(x->pull, &kind, &family);
-    if (qn_denial_make(reason, message, kind, family, x->server->settings, x->route.repo[0] ? x->route.repo : "-",
-                       qn_time_now() + DENIAL_DAYS * 86400, d->row, &d->n, &e) < 0 ||
+    if (qn_denial_make(reason, message, kind, family, x->server->settings,
+                       x->route.repo[0] ? x->route.repo : QN_NO_REPO, qn_time_now() + DENIAL_DAYS * 86400, d->row,
+                       &d->n, &e) < 0 ||
         qn_index_post(x->server->site->index, put_denial, d, denial_written, &e) < 0) {
         qn_log_err(QN_LOG_WARN, "denial not recorded", &e, NULL);
         d->done = d->failed = true;
@@ -169,6 +170,8 @@ bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct 
     }
     if (e.code == QN_E_NAME_INVALID)
         qn_respond_error(r, e.code, e.msg);
+    else if (x->endpoint->handle == qn_endpoint_blob && qn_is_mirror(r))
+        qn_respond_unlinked(x, r); /* of a denial that was handed out for a name without a route */
     else
         qn_respond_denial(x, r, e.code == QN_E_DENIED ? QN_DENY_NOT_ALLOWED : QN_DENY_UNKNOWN_UPSTREAM, e.msg, 0);
     x->route.repo[0] = '\0';

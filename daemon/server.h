@@ -65,6 +65,10 @@ void qn_exchange_wait(struct qn_exchange *x, struct qn_http_request *r, bool res
  * asked for. May park; the handler is then called again and must call this again. */
 void qn_respond_denial(struct qn_exchange *x, struct qn_http_request *r, enum qn_denial d, const char *message,
                        int64_t retry_at);
+/* Where denials stand for names that lead to no upstream. */
+#define QN_NO_REPO "-"
+/* Answers for a blob that the repository does not show: the sentence of a denial, or "unknown". */
+void qn_respond_unlinked(struct qn_exchange *x, struct qn_http_request *r);
 void qn_respond_error(struct qn_http_request *r, enum qn_code code, const char *message);
 /* "5" and the like for Retry-After. */
 void qn_retry_after(int64_t retry_at, char out[24]);

@@ -107,13 +107,13 @@ static void start_row(struct qn_row_denial *row, enum qn_denial d, const char *m
     snprintf(row->message, sizeof row->message, "%s", message);
 }
 
-/* An image whose config is never given out and whose layer has a type that no client can unpack. */
+/* An image whose config is never given out and whose layer has a type that no client can unpack. Both are the same blob,
+ * so that whichever a client asks for first, the answer is the sentence. */
 static int make_manifest(enum qn_denial d, enum qn_media_family family, struct qn_row_denial *row, struct qn_err *e)
 {
     qn_auto_json json_t *config = json_object(), *body = json_object();
     qn_auto_buf struct qn_buf b;
     char layer_type[128];
-    struct qn_digest layer = qn_digest_of(qn_str_c(row->message));
 
     qn_buf_init(&b, 8192);
     qn_json_set_c(config, "denied", qn_denial_name(d));
@@ -128,7 +128,7 @@ static int make_manifest(enum qn_denial d, enum qn_media_family family, struct q
     qn_json_set_c(body, "mediaType", type);
     qn_json_set(body, "config", descriptor(qn_media_type_name(QN_MEDIA_CONFIG, family, QN_PLAIN), &row->config, b.n));
     json_t *layers = json_array();
-    qn_json_push(layers, descriptor(layer_type, &layer, strlen(row->message)));
+    qn_json_push(layers, descriptor(layer_type, &row->config, b.n));
     qn_json_set(body, "layers", layers);
     return print_row(body, row, e);
 }
