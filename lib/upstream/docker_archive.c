@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 #define MANIFEST_JSON_MAX (4u << 20)
-#define LAYER_PLAIN       "application/vnd.docker.image.rootfs.diff.tar"
-#define LAYER_GZIP        LAYER_PLAIN ".gzip"
-#define LAYER_ZSTD        LAYER_PLAIN ".zstd"
+#define LAYER_PLAIN       "application/vnd.oci.image.layer.v1.tar"
+#define LAYER_GZIP        LAYER_PLAIN "+gzip"
+#define LAYER_ZSTD        LAYER_PLAIN "+zstd"
 
 /* --- manifest.json ---------------------------------------------------------------------------------------------- */
 
@@ -40,14 +40,26 @@ static int read_entry(json_t *j, struct qn_docker_entry *out, struct qn_err *e)
     return 0;
 }
 
-/* "nginx" and "nginx:latest" mean the same tag. */
-static bool tag_is(struct qn_str tag, struct qn_str name)
+/* Takes a name apart the way docker reads it: "docker.io/library/nginx" is "nginx", and no tag is "latest". */
+static void normal(struct qn_str s, struct qn_str *name, struct qn_str *tag)
 {
-    ptrdiff_t colon = qn_str_rchr(name, ':'), slash = qn_str_rchr(name, '/');
+    if (qn_str_starts(s, QN_STR("docker.io/")))
+        s = qn_str_from(s, 10);
+    if (qn_str_starts(s, QN_STR("library/")) && qn_str_chr(qn_str_from(s, 8), '/') < 0)
+        s = qn_str_from(s, 8);
+    ptrdiff_t colon = qn_str_rchr(s, ':');
+    bool tagged = colon > qn_str_rchr(s, '/');
+    *name = tagged ? qn_str_head(s, (size_t)colon) : s;
+    *tag = tagged ? qn_str_from(s, (size_t)colon + 1) : QN_STR("latest");
+}
 
-    if (qn_str_eq(tag, name))
-        return true;
-    return colon <= slash && tag.n == name.n + 7 && qn_str_starts(tag, name) && qn_str_ends(tag, QN_STR(":latest"));
+static bool tag_is(struct qn_str a, struct qn_str b)
+{
+    struct qn_str a_name, a_tag, b_name, b_tag;
+
+    normal(a, &a_name, &a_tag);
+    normal(b, &b_name, &b_tag);
+    return qn_str_eq(a_name, b_name) && qn_str_eq(a_tag, b_tag);
 }
 
 static bool entry_is(const struct qn_docker_entry *d, struct qn_str name)
@@ -128,7 +140,7 @@ static int docker_resolve(void *self, struct qn_str ref, struct qn_item *out, st
     /* The image was chosen when the archive was opened. */
     if (ref.n && !qn_str_eq_c(ref, qn_digest_text(&d->digest, text)))
         return qn_fail(e, QN_E_NOT_FOUND, "docker-archive: \"%s\" is not the image that was opened", QN_Q(ref));
-    *out = (struct qn_item){.digest = d->digest, .size = d->manifest.n, .media_type = QN_MT_DOCKER_MANIFEST};
+    *out = (struct qn_item){.digest = d->digest, .size = d->manifest.n, .media_type = QN_MT_OCI_MANIFEST};
     return 0;
 }
 
@@ -140,7 +152,7 @@ static int docker_manifest(void *self, const struct qn_digest *want, struct qn_b
 
     if (!qn_digest_eq(want, &d->digest))
         return qn_fail(e, QN_E_MANIFEST_UNKNOWN, "docker-archive: no manifest %s", qn_digest_text(want, text));
-    snprintf(media_type, QN_REMOTE_MEDIA, "%s", QN_MT_DOCKER_MANIFEST);
+    snprintf(media_type, QN_REMOTE_MEDIA, "%s", QN_MT_OCI_MANIFEST);
     return qn_buf_str(out, qn_buf_view(&d->manifest), e);
 }
 
@@ -204,8 +216,8 @@ static int make_manifest(struct docker *d, struct qn_err *e)
     json_t *layers = json_array();
 
     qn_json_set_int(j, "schemaVersion", 2);
-    qn_json_set_c(j, "mediaType", QN_MT_DOCKER_MANIFEST);
-    qn_json_set(j, "config", descriptor(QN_MT_DOCKER_CONFIG, &d->part[0]));
+    qn_json_set_c(j, "mediaType", QN_MT_OCI_MANIFEST);
+    qn_json_set(j, "config", descriptor(QN_MT_OCI_CONFIG, &d->part[0]));
     qn_json_set(j, "layers", layers);
     for (size_t i = 1; i < d->parts; i++) {
         const char *type;

@@ -3,10 +3,11 @@
  *
  * oci:DIR[:TAG]              a directory with oci-layout, index.json, blobs/
  * oci-archive:FILE[:TAG]     the same as a plain tar (compressed ones are refused: decompress them first)
- * docker-archive:FILE[:REF]  `docker save`: manifest.json, config, layer tars. On reading, the image is presented as a
- *     Docker schema 2 manifest that is made here; layers keep their bytes and their media types say how these are
- *     compressed, if at all. On writing, an image of either family becomes manifest.json with RepoTags, its layers are
- *     written as they are (docker load and skopeo take compressed ones). One platform only.
+ * docker-archive:FILE[:REF]  `docker save`: manifest.json, config, layer tars. On reading, the image is presented as an
+ *     OCI manifest that is made here (the archive has none, and every destination takes this family); layers keep
+ *     their bytes and their media types say how these are compressed, if at all. On writing, an image of either family
+ *     becomes manifest.json with RepoTags, its layers are written as they are (docker load and skopeo take compressed
+ *     ones). One platform only.
  * docker://HOST/REPO         through registry.h
  *
  * Names inside archives and layouts never become paths: blobs are found by digest (or by the archive's own table) and

@@ -145,6 +145,7 @@ START_TEST(round_trips)
     write_image(at("docker-archive", "d.tar", "nginx"));
     read_image(at("docker-archive", "d.tar", "nginx:latest"), "", false);
     read_image(at("docker-archive", "d.tar", "nginx"), "", false);
+    read_image(at("docker-archive", "d.tar", "docker.io/library/nginx"), "", false);
     read_image(at("docker-archive", "d.tar", "@0"), "", false);
     read_image(at("docker-archive", "d.tar", ""), "", false);
     struct qn_source t = {0};
