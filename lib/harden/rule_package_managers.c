@@ -66,7 +66,8 @@ static int maintainer_scripts(struct qn_plan *p, struct qn_err *e)
     if (info == QN_NO_NODE)
         return 0;
     for (uint32_t i = info + 1, end = qn_tree_end(t, info); i < end; i++) {
-        bool stays = false;
+        /* "format" says how multi-arch lists are named. */
+        bool stays = qn_str_eq(qn_path_base(t->node[i].path), QN_STR("format"));
         for (size_t k = 0; k < QN_ARRAY_LEN(kept); k++)
             stays = stays || qn_str_ends(t->node[i].path, qn_str_c(kept[k]));
         if (!stays && t->node[i].type != QN_DIR &&

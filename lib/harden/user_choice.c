@@ -33,10 +33,37 @@ static bool account_of(struct qn_plan *p, uint32_t uid, uint32_t *gid)
     return row && qn_row_number(row, QN_PW_GID, gid);
 }
 
-/* Name of the service that the image starts: the base name of the program. */
-static struct qn_str service(const struct qn_image *img)
+#define MAX_SERVICES 64
+
+/* Base names of the programs that the image starts: what entrypoint and command name, and what scripts on the way
+ * call. */
+struct services {
+    struct qn_str name[MAX_SERVICES];
+    size_t n;
+};
+
+static void add_service(struct services *s, struct qn_str name)
 {
-    return img->entry == QN_NO_NODE ? QN_STR("") : qn_path_base(img->tree.node[img->entry].path);
+    for (size_t i = 0; i < s->n; i++)
+        if (qn_str_eq(s->name[i], name))
+            return;
+    if (s->n < MAX_SERVICES && name.n >= 3)
+        s->name[s->n++] = name;
+}
+
+static void find_services(const struct qn_image *img, struct services *s)
+{
+    s->n = 0;
+    if (img->entry != QN_NO_NODE)
+        add_service(s, qn_path_base(img->tree.node[img->entry].path));
+    for (uint32_t i = 1; i < img->tree.count; i++) {
+        enum qn_why why = img->reach[i].why;
+        bool started = why == QN_WHY_ENTRYPOINT || why == QN_WHY_CMD || why == QN_WHY_CALLED || why == QN_WHY_COMMAND;
+        const struct qn_node *n = &img->tree.node[i];
+        bool tool = n->package != QN_NO_PACKAGE && img->package[n->package].essential;
+        if (started && !tool && n->type != QN_DIR && (n->mode & 0111))
+            add_service(s, qn_path_base(n->path));
+    }
 }
 
 /* "redis" and "redis-server", "mysql" and "mysqld", "postgresql" and "postgres" mean the same service. */
@@ -81,13 +108,20 @@ static struct qn_str argv_user(const struct qn_image *img)
     return QN_STR("");
 }
 
+static bool any_service(const struct services *s, struct qn_str name)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (same_service(name, s->name[i]))
+            return true;
+    return false;
+}
+
 static const char *const state_roots[] = {"var/lib", "var/cache", "var/log", "var/spool", "run", "var/run"};
 
 /* The one account that owns the service's directories; 0 when none or several do. */
-static uint32_t state_owner(const struct qn_image *img)
+static uint32_t state_owner(const struct qn_image *img, const struct services *s)
 {
     const struct qn_tree *t = &img->tree;
-    struct qn_str name = service(img);
     uint32_t owner = 0;
 
     for (size_t k = 0; k < QN_ARRAY_LEN(state_roots); k++) {
@@ -96,7 +130,7 @@ static uint32_t state_owner(const struct qn_image *img)
                       end = root == QN_NO_NODE ? 0 : qn_tree_end(t, root);
              i < end; i = qn_tree_end(t, i)) {
             const struct qn_node *n = &t->node[i];
-            if (n->type != QN_DIR || n->uid == 0 || !same_service(qn_path_base(n->path), name))
+            if (n->type != QN_DIR || n->uid == 0 || !any_service(s, qn_path_base(n->path)))
                 continue;
             if (owner && owner != n->uid)
                 return 0;
@@ -110,15 +144,17 @@ int qn_user_choose(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e
 {
     const struct qn_image *img = p->img;
     struct qn_str drop = {"", 0};
+    struct services services;
 
     (void)e;
+    find_services(img, &services);
     if (p->opt->user == QN_USER_FIXED) {
         uint32_t gid;
         *u = (struct qn_user_choice){.uid = p->opt->uid, .gid = p->opt->gid, .because = "the policy names this user"};
         u->named = account_of(p, u->uid, &gid);
         return 0;
     }
-    if (qn_str_eq(service(img), QN_STR("nginx")))
+    if (any_service(&services, QN_STR("nginx")))
         drop = nginx_user(img);
     if (drop.n == 0)
         drop = argv_user(img);
@@ -127,7 +163,7 @@ int qn_user_choose(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e
         u->because = "the service drops its privileges to this user";
         return 0;
     }
-    uint32_t owner = state_owner(img);
+    uint32_t owner = state_owner(img, &services);
     if (owner && account_of(p, owner, &u->gid)) {
         u->uid = owner;
         u->named = true;
@@ -181,7 +217,7 @@ static bool says_run(struct qn_str text)
     return false;
 }
 
-static bool pid_in_run(const struct qn_image *img)
+static bool pid_in_run(const struct qn_image *img, const struct services *s)
 {
     const struct qn_tree *t = &img->tree;
     const struct qn_words *lists[] = {&img->config.entrypoint, &img->config.cmd};
@@ -196,10 +232,59 @@ static bool pid_in_run(const struct qn_image *img)
         return false;
     for (uint32_t i = etc + 1, end = qn_tree_end(t, etc); i < end; i++) {
         struct qn_str rest = qn_str_from(t->node[i].path, 4), first;
-        if (qn_str_next(&rest, '/', &first) && same_service(first, service(img)) && qn_node_text(img, i, &text) &&
-            says_run(text))
+        if (qn_str_next(&rest, '/', &first) && any_service(s, first) && qn_node_text(img, i, &text) && says_run(text))
             return true;
     }
+    return false;
+}
+
+/* Directories that the system's own tools keep below the roots of state. */
+static bool system_state(struct qn_str base)
+{
+    static const char *const names[] = {"apt",
+                                        "dpkg",
+                                        "systemd",
+                                        "pam",
+                                        "misc",
+                                        "python",
+                                        "ucf",
+                                        "debconf",
+                                        "private",
+                                        "dbus",
+                                        "polkit-1",
+                                        "rpm",
+                                        "dnf",
+                                        "yum",
+                                        "apk",
+                                        "man",
+                                        "man-db",
+                                        "ldconfig",
+                                        "journal",
+                                        "cron",
+                                        "lock",
+                                        "alternatives",
+                                        "ca-certificates",
+                                        "fontconfig",
+                                        "initramfs-tools",
+                                        "locale",
+                                        "shells.state",
+                                        "xml-core",
+                                        "sgml-base",
+                                        "selinux",
+                                        "usb_modeswitch",
+                                        "vim",
+                                        "emacsen-common",
+                                        "ispell",
+                                        "dictionaries-common",
+                                        "mail",
+                                        "sudo",
+                                        "user",
+                                        "mount",
+                                        "udev",
+                                        "lsb"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
+        if (qn_str_eq_c(base, names[i]))
+            return true;
     return false;
 }
 
@@ -207,7 +292,9 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
 {
     const struct qn_image *img = p->img;
     const struct qn_tree *t = &img->tree;
+    struct services services;
 
+    find_services(img, &services);
     u->state = qn_arena_alloc(&p->arena, t->count, sizeof *u->state, e);
     if (!u->state)
         return -1;
@@ -226,7 +313,8 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
         if (root == QN_NO_NODE)
             continue;
         for (uint32_t i = root + 1, end = qn_tree_end(t, root); i < end; i = qn_tree_end(t, i))
-            if (same_service(qn_path_base(t->node[i].path), service(img)))
+            if (any_service(&services, qn_path_base(t->node[i].path)) ||
+                (t->node[i].type == QN_DIR && !system_state(qn_path_base(t->node[i].path))))
                 mark(p, u, i, true);
     }
     /* A directory of the application's own at the top ("/data") that no package could have made. */
@@ -240,7 +328,7 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
             n->package == QN_NO_PACKAGE)
             mark(p, u, i, false);
     }
-    if (pid_in_run(img))
+    if (pid_in_run(img, &services))
         mark(p, u, qn_tree_resolve(t, QN_STR("run"), true), false);
     return 0;
 }
