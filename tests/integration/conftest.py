@@ -56,7 +56,8 @@ class Process:
     def __init__(self, argv, log, **kwargs):
         self.log_path = log
         with open(log, "ab") as out:
-            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **kwargs)
+            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                            **kwargs)
 
     def stop(self, sig=signal.SIGTERM, seconds=40):
         if self.process.poll() is None:

@@ -90,7 +90,8 @@ def test_docker_redis_writes_and_saves(docker, quench):
     docker.run("pull", image)
     container = docker.start(image)
     try:
-        wait_for("redis' answer", lambda: "PONG" in docker.run("exec", container, "redis-cli", "ping", check=False).stdout)
+        wait_for("redis' answer",
+                 lambda: "PONG" in docker.run("exec", container, "redis-cli", "ping", check=False).stdout)
         assert "OK" in docker.run("exec", container, "redis-cli", "set", "key", "value").stdout
         assert "OK" in docker.run("exec", container, "redis-cli", "save").stdout
         assert "dump.rdb" in docker.run("exec", container, "ls", "/data").stdout
