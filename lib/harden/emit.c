@@ -238,7 +238,10 @@ static int put_additions(struct emit *m, struct qn_err *e)
                                  .gid = a->gid,
                                  .size = a->content.n,
                                  .real_size = a->content.n};
-        if (dir.n && qn_tree_find(&p->img->tree, dir) == QN_NO_NODE) {
+        bool made = false;
+        for (size_t k = 0; k < i; k++)
+            made = made || qn_str_eq(qn_path_dir(p->addition[k].path), dir) || qn_str_eq(p->addition[k].path, dir);
+        if (dir.n && !made && qn_tree_find(&p->img->tree, dir) == QN_NO_NODE) {
             snprintf(parent, sizeof parent, "%.*s/", QN_FMT(dir));
             struct qn_tar_entry above = {.name = qn_str_c(parent), .type = QN_TAR_DIR, .mode = 0755};
             if (put_header(m, &above, false, e) < 0)

@@ -228,6 +228,8 @@ static int run(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e
     out->backed_off = backed_off;
     if (backed_off) {
         json_t *policy = json_object_get(json_object_get(d->plan, "report"), "policy");
+        const char *asked = json_string_value(json_object_get(d->policy->document, "profile"));
+        qn_json_set_c(policy, "profile", asked ? asked : "standard");
         qn_json_set_c(policy, "because", why);
         if (!d->verified)
             qn_json_set_c(policy, "achieved", "none");

@@ -14,11 +14,13 @@ struct scanning {
     struct qn_derivation *d;
     struct qn_work_layer *l;
     struct qn_worker *w;
+    bool asked; /* the worker has its request */
 };
 
 static int scan_opened(void *arg, int fd, struct qn_err *e)
 {
     struct scanning *s = arg;
+    s->asked = true;
     return qn_worker_request_scan(s->w, fd, s->l->spill, s->l->facts, &s->d->env->limits, false, e);
 }
 
@@ -99,10 +101,10 @@ static int scan_fresh(struct qn_derivation *d, size_t i, struct qn_err *e)
     l->facts = l->spill < 0 ? -1 : qn_derive_tmp(d, e);
     if (l->facts < 0 || qn_workers_take(d->env->workers, &w, e) < 0)
         return -1;
-    struct scanning s = {d, l, w};
+    struct scanning s = {d, l, w, false};
     if (d->source->layer(d->source->ctx, l->descriptor, &l->blob, scan_opened, scan_progress, &s, e) < 0) {
         /* A worker that gave up while bytes still came knows better what is wrong with them. */
-        if (qn_worker_wait(w, 0, NULL, &reply, &worker_err) < 0 && worker_err.code == QN_E_MALFORMED)
+        if (s.asked && qn_worker_wait(w, 0, NULL, &reply, &worker_err) < 0 && worker_err.code == QN_E_MALFORMED)
             *e = worker_err;
         return -1;
     }
@@ -121,7 +123,7 @@ static int scan_fresh(struct qn_derivation *d, size_t i, struct qn_err *e)
 int qn_derive_scan(struct qn_derivation *d, size_t i, struct qn_err *e)
 {
     struct qn_work_layer *l = &d->layer[i];
-    struct scanning s = {d, l, NULL};
+    struct scanning s = {d, l, NULL, false};
     bool known;
 
     l->state = QN_LAYER_UNCHANGED;
