@@ -84,7 +84,7 @@ void qn_endpoint_metrics(struct qn_exchange *x, struct qn_http_request *r)
     struct qn_site *site = x->server->site;
     struct qn_index_stats stats = {0};
     struct qn_store_space space = {0};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
     qn_buf_init(&b, 1u << 20);

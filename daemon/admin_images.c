@@ -289,7 +289,7 @@ static bool add_tag(void *arg, const struct qn_row_served *row)
 /* before and after of the report, for the overview. */
 static void add_figures(struct qn_exchange *x, const struct qn_digest *report, json_t *body)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_json json_t *doc = NULL;
     struct qn_err e;
 
@@ -340,7 +340,7 @@ static int gather_reports(struct qn_exchange *x, const struct qn_digest *d, unsi
 {
     struct found_images f = {.report = {QN_DIGEST_NONE, {0}}};
     struct qn_row_edge *edge = NULL;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     size_t n = 0;
     int r = 0;
 

@@ -99,7 +99,7 @@ static int secret(struct binding *b, const struct qn_yaml *n, json_t **out)
         return 0;
     }
     qn_auto_free char *path = qn_xstrndup(qn_str_from(s, 5));
-    qn_auto_buf struct qn_buf buf;
+    qn_auto_buf struct qn_buf buf = {0};
     struct qn_err why;
     qn_buf_init(&buf, 65536);
     if (qn_file_read(path, &buf, &why) < 0)

@@ -49,8 +49,8 @@ int qn_cli_usage(const char *command, const char *fmt, ...)
 
 int qn_cli_effective(const char *path, json_t **out, struct qn_err *e)
 {
-    qn_auto_arena struct qn_arena arena;
-    qn_auto_buf struct qn_buf text;
+    qn_auto_arena struct qn_arena arena = {0};
+    qn_auto_buf struct qn_buf text = {0};
     struct qn_yaml *root;
     bool implied = !path;
 

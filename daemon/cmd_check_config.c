@@ -10,7 +10,7 @@ int qn_cmd_check_config(int argc, char **argv)
         {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
     const char *path = NULL;
     struct qn_settings settings = {0};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
     int c;
 

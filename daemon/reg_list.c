@@ -126,7 +126,7 @@ static bool add_referrer(void *arg, const struct qn_row_referrer *row)
 static void respond_referrers(struct qn_http_request *r, json_t *manifests, bool filtered)
 {
     json_t *body = json_object();
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
     qn_buf_init(&b, 16u << 20);

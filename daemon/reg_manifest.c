@@ -99,7 +99,7 @@ static void cache_key(const struct qn_exchange *x, const struct qn_http_request 
 static void respond_manifest(struct qn_exchange *x, struct qn_http_request *r, struct shown *s, int64_t fresh_until)
 {
     struct qn_site *site = x->server->site;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
     char key[1024];
     const struct qn_media_type *t = qn_media_type_find(qn_str_c(s->media_type));

@@ -193,7 +193,7 @@ static void on_end(void *ctx, struct qn_http_request *r)
 static int admin_token(struct qn_server *s, struct qn_err *e)
 {
     qn_auto_free char *path = qn_xasprintf("%.*s/admin.token", QN_FMT(s->settings->root));
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     unsigned char raw[32];
 
     if (s->settings->tokens)

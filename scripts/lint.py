@@ -71,6 +71,8 @@ def check_text(path, lines):
             code = re.sub(r"/\*.*?\*/", "", code)
             if "/*" in code:
                 code, in_comment = code.split("/*", 1)[0], True
+            if re.match(r"\s*qn_auto_\w+ (struct \w+ )?\**\w+( \**\w+)?;", code):
+                problem(f"{path}:{n}", "a variable with a cleanup starts with a value: an early return cleans it up")
             if BANNED.search(code):
                 problem(f"{path}:{n}", f"banned call: {BANNED.search(code).group(1)}")
 

@@ -143,7 +143,7 @@ json_t *qn_json_string(struct qn_str s)
     if (qn_str_utf8(s))
         return or_abort(json_stringn(s.p, s.n));
     struct qn_err e;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_buf_init(&b, s.n * 3 + 1);
     for (; s.n; s = qn_str_from(s, 1)) {
         /* Keep ASCII, replace the rest: a name that is not UTF-8 cannot be carried by JSON. */

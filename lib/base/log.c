@@ -114,7 +114,7 @@ static int put_err(struct qn_buf *b, const struct qn_err *err, struct qn_err *e)
 static void emit(enum qn_log_level level, const char *event, const struct qn_err *err, va_list ap)
 {
     struct qn_err e;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 64 * 1024);
     if (put_head(&b, level, event, &e) < 0)

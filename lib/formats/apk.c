@@ -200,7 +200,7 @@ static int filter_file(struct block *k, struct qn_str group, const struct qn_apk
 static int filter_files(const struct qn_apk_stanza *s, struct qn_str rest, const struct qn_apk_keep *keep,
                         struct qn_buf *out, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf files;
+    qn_auto_buf struct qn_buf files = {0};
     struct block k = {.files = &files};
 
     qn_buf_init(&files, s->raw.n);
@@ -273,7 +273,7 @@ bool qn_apk_dep_next(struct qn_str *rest, struct qn_apk_dep *out)
 static int world_line(struct qn_str line, bool (*keep)(void *ctx, struct qn_str name), void *ctx, struct qn_buf *out,
                       struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf kept;
+    qn_auto_buf struct qn_buf kept = {0};
     struct qn_str rest = line;
     struct qn_apk_dep d;
     bool dropped = false;

@@ -123,7 +123,7 @@ static int edit_paths(struct qn_plan *p, uint32_t node, enum qn_dpkg_file kind, 
 {
     struct filter f = {.p = p};
     struct qn_str text;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, DB_MAX);
     if (!qn_plan_text(p, node, &text) || qn_dpkg_filter_paths(kind, text, keep_path, &f, &b, e) < 0)
@@ -183,7 +183,7 @@ static int edit_stanzas(struct qn_plan *p, const char *path, struct qn_err *e)
     struct filter f = {.p = p};
     struct qn_str text;
     uint32_t node;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, DB_MAX);
     if (!qn_plan_path_text(p, qn_str_c(path), &node, &text))
@@ -201,7 +201,7 @@ static int edit_dpkg(struct qn_plan *p, struct qn_err *e)
     struct filter f = {.p = p};
     struct qn_str text;
     uint32_t node;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     if (edit_stanzas(p, "var/lib/dpkg/status", e) < 0 || edit_stanzas(p, "var/lib/dpkg/available", e) < 0 ||
         edit_info(p, e) < 0)
@@ -273,7 +273,7 @@ static int edit_apk(struct qn_plan *p, struct qn_err *e)
     struct qn_apk_keep keep = {apk_package, apk_file, apk_file, &f};
     struct qn_str text;
     uint32_t node = p->img->db.apk_installed;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     if (!qn_plan_text(p, node, &text))
         return 0;

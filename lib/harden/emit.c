@@ -96,7 +96,7 @@ static int put_header(struct emit *m, const struct qn_tar_entry *t, bool drop_ca
     static const struct qn_str caps[] = {{"SCHILY.xattr.security.capability", 32},
                                          {"LIBARCHIVE.xattr.security.capability", 36}};
     struct qn_tar_edit edit = {.drop = drop_caps ? caps : NULL, .drops = drop_caps ? QN_ARRAY_LEN(caps) : 0};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 4u << 20);
     if (qn_tar_entry_edit(t, &edit, &b, e) < 0)

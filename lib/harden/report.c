@@ -190,7 +190,7 @@ static json_t *kept(const struct qn_plan *p, struct qn_err *e)
     json_t *list = json_array();
 
     for (uint32_t i = 1; i < p->img->tree.count && json_array_size(list) < 2000; i++) {
-        qn_auto_buf struct qn_buf b;
+        qn_auto_buf struct qn_buf b = {0};
         if (!asked_about(p, i))
             continue;
         qn_buf_init(&b, 16384);

@@ -31,7 +31,7 @@ static void files_fini(struct files *f)
 
 static int save_one(struct qn_plan *p, const struct qn_rows *rows, uint32_t node, const char *because, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 32u << 20);
     if (!rows->changed)

@@ -41,7 +41,7 @@ static int search_path(struct qn_plan *p, json_t *config, struct qn_err *e)
 
     json_array_foreach (env, i, item) {
         struct qn_str text = qn_str_n(json_string_value(item), json_string_length(item)), rest, dir;
-        qn_auto_buf struct qn_buf b;
+        qn_auto_buf struct qn_buf b = {0};
         const char *why = NULL;
         if (!json_is_string(item) || !qn_str_starts(text, QN_STR("PATH=")))
             continue;

@@ -87,7 +87,7 @@ static int add_account(struct qn_plan *p, const struct qn_user_choice *u, struct
     const struct qn_str group_row[] = {QN_STR("nonroot"), QN_STR("x"), qn_str_c(gid), QN_STR("")};
     static const char *const because = "the user that the image runs as";
     struct qn_addition file = {.type = QN_FILE, .mode = 0644};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 32u << 20);
     if (qn_plan_path_text(p, QN_STR("etc/passwd"), &node, &text)) {

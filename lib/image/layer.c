@@ -72,7 +72,7 @@ static int put_trailer(struct qn_buf *b, const struct qn_layer_index *ix, uint64
 int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at, uint64_t text_bytes,
                     const struct qn_sink *out, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     uint64_t written = 0;
 
     qn_buf_init(&b, 16u << 20);

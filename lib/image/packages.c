@@ -12,7 +12,7 @@
 
 static int make_purl(struct qn_image *img, struct qn_package *p, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     bool deb = p->kind == QN_PACKAGE_DEB;
     struct qn_purl purl = {.type = deb ? "deb" : "apk",
                            .namespace_ = qn_str_c(img->os.id[0] ? img->os.id

@@ -87,7 +87,7 @@ static json_t *descriptor(const char *media_type, const struct qn_digest *d, siz
 
 static int print_row(json_t *body, struct qn_row_denial *row, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, sizeof row->body);
     if (qn_json_print(body, &b, e) < 0)
@@ -112,7 +112,7 @@ static void start_row(struct qn_row_denial *row, enum qn_denial d, const char *m
 static int make_manifest(enum qn_denial d, enum qn_media_family family, struct qn_row_denial *row, struct qn_err *e)
 {
     qn_auto_json json_t *config = json_object(), *body = json_object();
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     char layer_type[128];
 
     qn_buf_init(&b, 8192);

@@ -12,7 +12,7 @@
 void qn_engine_text(char out[256])
 {
     struct qn_err e;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 200);
     if (qn_codec_engine(&b, &e) < 0)

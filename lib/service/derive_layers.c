@@ -92,7 +92,7 @@ static int scan_fresh(struct qn_derivation *d, size_t i, struct qn_err *e)
     struct qn_work_layer *l = &d->layer[i];
     const struct qn_derive_cache *c = &d->env->cache;
     qn_auto_worker struct qn_worker *w = NULL;
-    qn_auto_buf struct qn_buf reply;
+    qn_auto_buf struct qn_buf reply = {0};
     struct qn_scan_reply r;
     struct qn_err worker_err = {.code = QN_OK};
 
@@ -145,7 +145,7 @@ int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int fa
 {
     qn_auto_worker struct qn_worker *w = NULL;
     qn_auto_close int spill = qn_derive_tmp(d, e);
-    qn_auto_buf struct qn_buf reply;
+    qn_auto_buf struct qn_buf reply = {0};
 
     qn_buf_init(&reply, 65536);
     if (spill < 0 || qn_workers_take(d->env->workers, &w, e) < 0 ||
@@ -158,7 +158,7 @@ int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int fa
 /* --- rewrite ----------------------------------------------------------------------------------------------------- */
 static int hash_file(int fd, uint64_t size, struct qn_digest *out, struct qn_err *e)
 {
-    qn_auto_hash struct qn_hash h;
+    qn_auto_hash struct qn_hash h = {0};
     char *chunk = qn_xcalloc(1, 256u << 10);
     uint64_t at = 0;
     size_t got = 1;
@@ -201,7 +201,7 @@ static int rewrite_fresh(struct qn_derivation *d, struct qn_work_layer *l, int o
 {
     qn_auto_worker struct qn_worker *w = NULL;
     qn_auto_close int pieces = piece_file(d, l, e);
-    qn_auto_buf struct qn_buf reply;
+    qn_auto_buf struct qn_buf reply = {0};
     struct qn_rewritten r;
     struct qn_rewrite job = {.source = l->spill >= 0 ? l->spill : l->blob,
                              .from = l->spill >= 0 ? QN_PLAIN : l->compression,

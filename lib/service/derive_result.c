@@ -63,7 +63,7 @@ static int read_layer(struct qn_work_layer *l, const json_t *o, struct qn_err *e
 int qn_derive_plan(struct qn_derivation *d, struct qn_err *e)
 {
     qn_auto_worker struct qn_worker *w = NULL;
-    qn_auto_buf struct qn_buf reply;
+    qn_auto_buf struct qn_buf reply = {0};
     json_t *layers;
 
     qn_buf_init(&reply, ANSWER_MAX);
@@ -176,7 +176,7 @@ int qn_derive_config(struct qn_derivation *d, struct qn_err *e)
 int qn_derive_verify(struct qn_derivation *d, struct qn_err *e)
 {
     qn_auto_worker struct qn_worker *w = NULL;
-    qn_auto_buf struct qn_buf reply;
+    qn_auto_buf struct qn_buf reply = {0};
     qn_auto_json json_t *answer = NULL;
     struct qn_extent *after = d->extent + d->count;
     uint64_t source_size = d->bundle_size;
@@ -334,7 +334,7 @@ int qn_derive_unchanged(struct qn_derivation *d, struct qn_derived *out, struct 
 
 int qn_derive_assemble(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf bytes;
+    qn_auto_buf struct qn_buf bytes = {0};
     qn_auto_json json_t *manifest = NULL;
 
     qn_buf_init(&bytes, d->env->limits.manifest_size);

@@ -107,7 +107,7 @@ static void on_progress(void *ctx, const char *stage, uint64_t done, uint64_t to
 /* The platform of an image, by its config. */
 static int check_platform(const struct source *s, const struct qn_manifest *m, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_imgconfig struct qn_imgconfig c = {0};
     char text[QN_PLATFORM_TEXT];
 
@@ -141,7 +141,7 @@ static int derive_image(const struct qn_job_run *run, const struct qn_subject *s
                                 .engine = site->engine,
                                 .progress = {on_progress, (void *)(uintptr_t)run}};
     char media_type[QN_ROW_MEDIA];
-    qn_auto_buf struct qn_buf bytes;
+    qn_auto_buf struct qn_buf bytes = {0};
     qn_auto_manifest struct qn_manifest m = {0};
 
     qn_buf_init(&bytes, site->settings->limits.manifest_size);

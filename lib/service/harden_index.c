@@ -110,7 +110,7 @@ static int keep_attestations(const struct qn_job_run *run, const struct qn_subje
     char media_type[QN_ROW_MEDIA];
 
     for (size_t i = 0; i < n; i++) {
-        qn_auto_buf struct qn_buf b;
+        qn_auto_buf struct qn_buf b = {0};
         qn_buf_init(&b, run->site->settings->limits.manifest_size);
         if (c[i].attestation && attests_unchanged(&c[i], c, n) &&
             qn_site_need_manifest(run->site, &s->route, &c[i].d->digest, &b, media_type, e) < 0)
@@ -123,7 +123,7 @@ static int assemble(const struct qn_job_run *run, const struct qn_subject *s, co
                     const struct child *c, struct qn_str bytes, struct qn_outcome *out, struct qn_err *e)
 {
     qn_auto_json json_t *root = NULL;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_row_derivation row;
     bool same, backed_off = false, found;
 
@@ -180,7 +180,7 @@ int qn_harden_index(const struct qn_job_run *run, const struct qn_subject *s, un
 {
     struct qn_err why;
     char media_type[QN_ROW_MEDIA];
-    qn_auto_buf struct qn_buf bytes;
+    qn_auto_buf struct qn_buf bytes = {0};
     qn_auto_manifest struct qn_manifest m = {0};
     const struct child *failed = NULL;
     bool found;

@@ -48,7 +48,7 @@ static int put_referrer(struct qn_tx *tx, void *arg, struct qn_err *e)
 
 static int attach_report(struct qn_site *site, const char *repo, const struct qn_row_derivation *row, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct referrer_job j = {.repo = repo};
     uint64_t size;
 

@@ -111,7 +111,7 @@ int qn_derivation_done(struct qn_site *site, const struct qn_subject *s, struct 
                        const struct qn_derived *d, struct qn_err *e)
 {
     struct done_job j = {.row = row};
-    qn_auto_buf struct qn_buf report;
+    qn_auto_buf struct qn_buf report = {0};
     struct qn_digest digest;
 
     (void)s;
@@ -184,7 +184,7 @@ static int facts_rows(struct qn_tx *tx, void *arg, struct qn_err *e)
 
 static int hash_fd(int fd, uint64_t size, struct qn_digest *out, struct qn_err *e)
 {
-    qn_auto_hash struct qn_hash h;
+    qn_auto_hash struct qn_hash h = {0};
     char chunk[32768];
 
     qn_hash_init(&h, QN_SHA256);

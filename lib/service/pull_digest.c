@@ -120,7 +120,7 @@ static int size_of(struct qn_pull *p, uint64_t *size, struct qn_err *e)
     }
     qn_fail(e, QN_E_BLOB_UNKNOWN, "no manifest here names this blob");
     for (size_t i = 0; r < 0 && i < n; i++) {
-        qn_auto_buf struct qn_buf b;
+        qn_auto_buf struct qn_buf b = {0};
         qn_auto_manifest struct qn_manifest m = {0};
         struct qn_err skip;
         qn_buf_init(&b, p->site->settings->limits.manifest_size);
@@ -216,7 +216,7 @@ void qn_pull_tags(struct qn_pull *p)
 {
     struct tag_list all = {0};
     struct qn_err e;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_json json_t *list = json_array();
 
     qn_buf_init(&b, 64u << 20);

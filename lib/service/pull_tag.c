@@ -274,7 +274,7 @@ static void enforce(struct qn_pull *p)
 int qn_pull_pass(struct qn_pull *p, const struct qn_digest *d, enum qn_link_how how, char media_type[QN_ROW_MEDIA],
                  uint64_t *size, bool *image, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_manifest struct qn_manifest m = {0};
 
     qn_buf_init(&b, p->site->settings->limits.manifest_size);

@@ -162,7 +162,7 @@ const struct qn_upstream_settings *qn_settings_upstream(const struct qn_settings
 /* --- policies ------------------------------------------------------------------------------------------------------- */
 int qn_policy_digest(const json_t *document, char out[QN_DIGEST_TEXT], struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 1u << 20);
     if (qn_json_print_canonical(document, &b, e) < 0)

@@ -41,7 +41,7 @@ void qn_tar_out_fini(struct qn_tar_out *t)
 
 static int write_header(struct qn_tar_out *t, const char *name, enum qn_tar_type type, uint64_t size, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_tar_entry entry = {
         .name = qn_str_c(name),
         .type = type,
@@ -113,7 +113,7 @@ int qn_tar_out_blob(struct qn_tar_out *t, const char *name, const struct qn_dige
 
 int qn_tar_out_finish(struct qn_tar_out *t, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf end;
+    qn_auto_buf struct qn_buf end = {0};
     mode_t mask = umask(0);
 
     umask(mask);

@@ -78,7 +78,7 @@ static json_t *find_auth(const struct qn_registry *r, json_t *auths)
 
 static int from_docker_config(const struct qn_registry *r, struct qn_login *out, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_json json_t *j = NULL;
     json_t *auths;
     struct qn_str auth, user, password, identity;
@@ -220,7 +220,7 @@ static int reap(pid_t pid, int64_t deadline, int *status, struct qn_err *e)
 
 static int from_command(const struct qn_registry *r, struct qn_login *out, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     int ends[2], status = 0;
     pid_t pid;
     int64_t deadline = qn_time_mono_ms() + (int64_t)(r->cred.timeout ? r->cred.timeout : 10) * 1000;

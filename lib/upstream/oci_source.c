@@ -82,7 +82,7 @@ static int open_blob(struct oci *o, const struct qn_digest *d, struct qn_span *o
 
 static int read_json(struct oci *o, const char *name, json_t **out, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_close int own = -1;
     struct qn_span s;
 

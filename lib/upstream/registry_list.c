@@ -140,7 +140,7 @@ static void end(struct referrers_op *o, struct qn_str json, const struct qn_err 
 
 static void end_all(struct referrers_op *o)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
     qn_buf_init(&b, 64u << 20);

@@ -25,7 +25,7 @@ static json_t *extents_json(const struct qn_extent *x, size_t n)
 static int send(struct qn_worker *w, enum qn_message m, const json_t *payload, const int *fds, size_t n,
                 struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 32u << 20);
     if (qn_json_print(payload, &b, e) < 0)

@@ -9,7 +9,7 @@
 
 static int emit_layer(const struct qn_plan *p, uint32_t layer, int out, uint64_t *at, json_t *list, struct qn_err *e)
 {
-    qn_auto_pieces struct qn_pieces pieces;
+    qn_auto_pieces struct qn_pieces pieces = {0};
     struct qn_str encoding = {"", 0};
     bool touched;
     uint64_t entries;
@@ -38,7 +38,7 @@ static int emit_layer(const struct qn_plan *p, uint32_t layer, int out, uint64_t
 static int answer(const struct qn_plan *p, int out, struct qn_buf *reply, struct qn_err *e)
 {
     qn_auto_json json_t *o = json_object();
-    qn_auto_buf struct qn_buf config;
+    qn_auto_buf struct qn_buf config = {0};
     json_t *layers = json_array();
     uint64_t at = 0;
     bool empty = qn_plan_empty(p);

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (int kind = QN_ROWS_PASSWD; kind <= QN_ROWS_GSHADOW; kind++) {
         qn_auto_rows struct qn_rows r = {0};
-        qn_auto_buf struct qn_buf b;
+        qn_auto_buf struct qn_buf b = {0};
         qn_buf_init(&b, size * 2 + 64);
         if (qn_rows_parse((enum qn_rows_kind)kind, text, &r, &e) < 0)
             continue;

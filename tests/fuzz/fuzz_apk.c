@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct qn_str rest = text;
     struct qn_apk_stanza s;
     struct qn_apk_file f;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, size * 2 + 64);
     if (qn_apk_filter(text, &keep_all, &b, &e) == 0 && !qn_str_eq(qn_buf_view(&b), text))

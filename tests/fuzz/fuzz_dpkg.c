@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct qn_dpkg_statoverride so;
     struct qn_dpkg_stanza s;
     struct qn_dpkg_dep d;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, size + 1);
     if (qn_dpkg_filter(text, all, NULL, &b, &e) == 0 && !qn_str_eq(qn_buf_view(&b), text))

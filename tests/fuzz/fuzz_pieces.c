@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct qn_pieces_view whole = v;
-    qn_auto_pieces struct qn_pieces p;
+    qn_auto_pieces struct qn_pieces p = {0};
     qn_pieces_init(&p, size);
     while (qn_pieces_next(&v, &piece)) {
         int r = 0;

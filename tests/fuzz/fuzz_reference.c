@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct qn_reference r, again;
     struct qn_location l;
     struct qn_platform p;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 4096);
     if (qn_reference_parse(text, &r, &e) == 0) {

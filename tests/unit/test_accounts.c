@@ -16,7 +16,7 @@ static const char passwd[] = "root:x:0:0:root:/root:/bin/bash\n"
 START_TEST(rows_untouched)
 {
     qn_auto_rows struct qn_rows r = {0};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
     uint32_t id;
 
@@ -37,7 +37,7 @@ END_TEST
 START_TEST(rows_edited)
 {
     qn_auto_rows struct qn_rows r = {0};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
     const struct qn_str fresh[] = {QN_STR("nonroot"), QN_STR("*"), QN_STR("65532"),     QN_STR("65532"),
                                    QN_STR(""),        QN_STR("/"), QN_STR("/bin/false")};
@@ -76,7 +76,7 @@ END_TEST
 START_TEST(rows_empty_and_huge)
 {
     qn_auto_rows struct qn_rows r = {0};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
     char *at;
 

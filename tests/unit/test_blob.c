@@ -52,7 +52,7 @@ static int count_tmp(void)
 
 static void read_back(const struct qn_digest *d, const char *want)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_buf_init(&b, 1 << 20);
     qn_ok(qn_blob_read(store, d, &b, &e), e);
     qn_is(qn_buf_view(&b), want);
@@ -163,7 +163,7 @@ START_TEST(a_truncated_file_is_healed)
     path_of(&d, path);
     ck_assert_int_eq(chmod(path, 0644), 0);
     ck_assert_int_eq(truncate(path, 4), 0);
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_buf_init(&b, 100);
     qn_fails(qn_blob_read(store, &d, &b, &e), e, QN_E_DIGEST_MISMATCH);
     qn_ok(qn_blob_put(store, QN_STR("whole content"), &d, &e), e);

@@ -237,7 +237,7 @@ END_TEST
 /* Archives of the test's own making: "name=content" files, "name>target" links. */
 static void make_tar(const char *file, const char *const *members)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_free char *path = qn_xasprintf("%s/%s", root, file);
 
     qn_buf_init(&b, 1 << 20);

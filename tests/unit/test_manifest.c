@@ -111,7 +111,7 @@ START_TEST(counts)
 
     for (size_t i = 0; i < QN_ARRAY_LEN(cases); i++) {
         qn_auto_manifest struct qn_manifest m = {0};
-        qn_auto_buf struct qn_buf b;
+        qn_auto_buf struct qn_buf b = {0};
         struct qn_err e;
         qn_buf_init(&b, 1u << 20);
         many(&b, cases[i].key, LAY, cases[i].n);

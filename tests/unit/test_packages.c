@@ -71,7 +71,7 @@ END_TEST
 
 START_TEST(status_filter)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
     qn_buf_init(&b, 4096);
@@ -116,7 +116,7 @@ static bool keep_path(void *ctx, struct qn_str path)
 
 static void filtered(enum qn_dpkg_file file, const char *text, const char *drop, const char *want)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
     char copy[64];
 
@@ -159,7 +159,7 @@ static bool not_dash(void *ctx, const struct qn_dpkg_diversion *d)
 
 START_TEST(diversions)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_str rest = QN_STR("/bin/sh\n/bin/sh.distrib\ndash\n/a\n/b\n:\n/cut\n");
     struct qn_dpkg_diversion d;
     struct qn_err e;
@@ -237,7 +237,7 @@ START_TEST(apk_filter)
 {
     const struct qn_apk_keep everything = {0}, packages = {.package = not_musl},
                              files = {.file = not_ld, .dir = no_dir};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
     qn_buf_init(&b, 4096);
@@ -275,7 +275,7 @@ END_TEST
 
 START_TEST(apk_world)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
     char drop[] = "curl";
 
@@ -291,7 +291,7 @@ START_TEST(purls)
     const struct qn_purl deb = {"deb",           QN_STR("debian"), QN_STR("g++"), QN_STR("4:12.2.0-3+x~1"),
                                 QN_STR("amd64"), QN_STR("12")};
     const struct qn_purl bare = {"apk", QN_STR(""), QN_STR("a b"), QN_STR(""), QN_STR(""), QN_STR("3")};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
     qn_buf_init(&b, 1000);

@@ -68,7 +68,7 @@ END_TEST
 
 START_TEST(an_empty_list)
 {
-    qn_auto_pieces struct qn_pieces p;
+    qn_auto_pieces struct qn_pieces p = {0};
     struct qn_pieces_view v;
     struct qn_piece piece;
     struct qn_str s;
@@ -84,7 +84,7 @@ END_TEST
 
 START_TEST(long_literals_are_cut)
 {
-    qn_auto_pieces struct qn_pieces p;
+    qn_auto_pieces struct qn_pieces p = {0};
     qn_auto_free char *text = qn_xcalloc(1, BIG);
     struct qn_pieces_view v;
     struct qn_piece piece;
@@ -104,7 +104,7 @@ START_TEST(long_literals_are_cut)
         total += piece.bytes.n;
     ck_assert_uint_eq(total, 2 * QN_PIECE_LIT_MAX + 20);
 
-    qn_auto_pieces struct qn_pieces small;
+    qn_auto_pieces struct qn_pieces small = {0};
     qn_pieces_init(&small, 100);
     qn_ok(qn_pieces_lit(&small, qn_str_n(text, 200), &e), e); /* it waits for neighbours */
     qn_fails(qn_pieces_finish(&small, &s, &e), e, QN_E_LIMIT);
@@ -153,7 +153,7 @@ END_TEST
 
 START_TEST(steps_back_are_told)
 {
-    qn_auto_pieces struct qn_pieces p;
+    qn_auto_pieces struct qn_pieces p = {0};
     struct qn_pieces_view v;
     struct qn_str s;
     struct qn_err e;
@@ -253,7 +253,7 @@ static void rewrite_case(enum qn_compression from, enum qn_compression to, unsig
     qn_auto_buf struct qn_buf file = {.max = BIG};
     qn_auto_buf struct qn_buf want = {.max = BIG};
     qn_auto_buf struct qn_buf got = {.max = BIG};
-    qn_auto_pieces struct qn_pieces p;
+    qn_auto_pieces struct qn_pieces p = {0};
     struct qn_rewritten done;
     struct qn_str list;
     struct qn_err e;
@@ -315,14 +315,14 @@ START_TEST(sources_that_lie)
     struct qn_str old = QN_STR("0123456789");
 
     for (enum qn_compression from = QN_PLAIN; from <= QN_ZSTD; from++) {
-        qn_auto_pieces struct qn_pieces p;
+        qn_auto_pieces struct qn_pieces p = {0};
         qn_pieces_init(&p, 1000);
         qn_ok(qn_pieces_copy(&p, 5, 15, &e), e);
         qn_fails(rewrite_list(&p, from, old, 15, -1, &e), e, QN_E_MALFORMED); /* shorter than it said */
         ck_assert_msg(strstr(e.msg, "ends at 10"), "%s", e.msg);
         qn_fails(rewrite_list(&p, from, old, 14, -1, &e), e, QN_E_MALFORMED);
     }
-    qn_auto_pieces struct qn_pieces p;
+    qn_auto_pieces struct qn_pieces p = {0};
     qn_pieces_init(&p, 1000);
     qn_ok(qn_pieces_copy(&p, 0, 4, &e), e);
     qn_ok(qn_pieces_lit(&p, QN_STR("-"), &e), e);
@@ -331,11 +331,11 @@ START_TEST(sources_that_lie)
     qn_fails(rewrite_list(&p, QN_GZIP, old, 10, -1, &e), e, QN_E_MALFORMED);
     ck_assert_msg(strstr(e.msg, "steps back"), "%s", e.msg);
 
-    qn_auto_pieces struct qn_pieces q;
+    qn_auto_pieces struct qn_pieces q = {0};
     qn_pieces_init(&q, 1000);
     qn_ok(qn_pieces_copy(&q, 0, 1, &e), e);
     qn_fails(rewrite_list(&q, QN_GZIP, old, 5, -1, &e), e, QN_E_LIMIT); /* longer than it said */
-    qn_auto_pieces struct qn_pieces r;
+    qn_auto_pieces struct qn_pieces r = {0};
     qn_pieces_init(&r, 1000);
     qn_ok(qn_pieces_file(&r, 0, 1, &e), e);
     qn_fails(rewrite_list(&r, QN_GZIP, old, 10, -1, &e), e, QN_E_MALFORMED);
@@ -355,7 +355,7 @@ START_TEST(data_of_sparse_files)
                                  .sparse = true,
                                  .segment = map,
                                  .segments = QN_ARRAY_LEN(map)};
-    qn_auto_pieces struct qn_pieces p;
+    qn_auto_pieces struct qn_pieces p = {0};
     struct qn_pieces_view v;
     struct qn_piece piece;
     struct qn_str s;

@@ -66,7 +66,7 @@ static void round_trip(const char *text, const char *host, const char *repositor
 {
     struct qn_reference r;
     struct qn_err e;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 2000);
     qn_ok(qn_reference_parse(qn_str_c(text), &r, &e), e);

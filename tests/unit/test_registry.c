@@ -523,7 +523,7 @@ START_TEST(behind_the_common_face)
 {
     qn_auto_source struct qn_source src = {0};
     qn_auto_dest struct qn_dest dst = {0};
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_item i;
     struct qn_sink s = {keep, NULL};
     char type[QN_REMOTE_MEDIA];

@@ -379,7 +379,7 @@ START_TEST(rewriting_in_a_worker)
     qn_auto_close int source = qn_fd_memfile("s", &e);
     qn_auto_close int out = qn_fd_memfile("o", &e);
     qn_auto_close int list = qn_fd_memfile("l", &e);
-    qn_auto_pieces struct qn_pieces pieces;
+    qn_auto_pieces struct qn_pieces pieces = {0};
     qn_auto_buf struct qn_buf reply = {.max = 4096};
     struct qn_rewrite job = {
         .source = source, .source_size = 10, .tar_size = 10, .file = -1, .to = QN_PLAIN, .out = out, .max_out = 1000};
