@@ -162,6 +162,7 @@ integration: ## pytest against the release binary
 demo: ## harden a real image end to end
 	@scripts/demo
 bench: ## ratios against peers in one interleaved run
+	@scripts/install-deps bench
 	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
 	@python3 tests/bench/run.py
 
