@@ -91,9 +91,25 @@ static struct qn_http_shared *make_answer(struct qn_exchange *x, const struct sh
     return qn_http_shared_new(200, fields, bytes);
 }
 
-static void cache_key(const struct qn_exchange *x, const struct qn_http_request *r, bool child, char out[1024])
+/* What the answer depends on: listener, path, namespace, and whether the client can read an index. Settings never
+ * change, so that neither routing nor policies need to be looked at when the answer is in memory. */
+static bool cache_key(const struct qn_http_request *r, bool child, char out[1024])
 {
-    snprintf(out, 1024, "m|%d|%s|%.*s|%d", qn_http_kind(r), x->route.repo, QN_FMT(x->arg[1]), child);
+    struct qn_str path = qn_http_path(r), ns = QN_STR("");
+
+    (void)qn_http_query(r, "ns", &ns);
+    if (path.n + ns.n + 8 > 1024)
+        return false;
+    char *at = out;
+    *at++ = 'm';
+    *at++ = (char)('0' + qn_http_kind(r));
+    *at++ = child ? '1' : '0';
+    memcpy(at, path.p, path.n);
+    at += path.n;
+    *at++ = '?';
+    memcpy(at, ns.p, ns.n);
+    at[ns.n] = '\0';
+    return true;
 }
 
 static void respond_manifest(struct qn_exchange *x, struct qn_http_request *r, struct shown *s, int64_t fresh_until)
@@ -124,8 +140,8 @@ static void respond_manifest(struct qn_exchange *x, struct qn_http_request *r, s
         snprintf(s->media_type, sizeof s->media_type, "%s", row.media_type);
     }
     struct qn_http_shared *shared = make_answer(x, s, qn_buf_view(&b));
-    cache_key(x, r, child, key);
-    qn_cache_put(x->server->cache, key, shared, b.n + 1024, fresh_until);
+    if (cache_key(r, s->tag && wants_child(r), key)) /* as from_memory() asks for it */
+        qn_cache_put(x->server->cache, key, shared, b.n + 1024, fresh_until);
     qn_http_respond_shared(r, shared);
     qn_http_shared_unref(shared);
 }
@@ -311,7 +327,8 @@ static bool from_memory(struct qn_exchange *x, struct qn_http_request *r, bool t
 {
     char key[1024];
 
-    cache_key(x, r, tag && wants_child(r), key);
+    if (!cache_key(r, tag && wants_child(r), key))
+        return false;
     struct qn_http_shared *s = qn_cache_get(x->server->cache, key);
     if (s)
         qn_http_respond_shared(r, s);
@@ -319,11 +336,9 @@ static bool from_memory(struct qn_exchange *x, struct qn_http_request *r, bool t
     return s != NULL;
 }
 
-void qn_endpoint_manifest(struct qn_exchange *x, struct qn_http_request *r)
+static void answer(struct qn_exchange *x, struct qn_http_request *r, struct qn_str ref, bool digest)
 {
     struct qn_pull_request rq = {.head = qn_http_method(r) == QN_HTTP_HEAD};
-    struct qn_str ref = x->arg[1];
-    bool digest = qn_str_chr(ref, ':') >= 0;
     struct qn_err e;
 
     if (digest ? qn_digest_parse(ref, &rq.digest, &e) < 0 : !qn_reference_tag_valid(ref)) {
@@ -336,7 +351,7 @@ void qn_endpoint_manifest(struct qn_exchange *x, struct qn_http_request *r)
         follow(x, r, !digest);
         return;
     }
-    if (from_memory(x, r, !digest) || (digest && quick_digest(x, r, &rq.digest)))
+    if (digest && quick_digest(x, r, &rq.digest))
         return;
     rq.kind = digest ? QN_PULL_DIGEST : QN_PULL_TAG;
     rq.route = x->route;
@@ -344,4 +359,13 @@ void qn_endpoint_manifest(struct qn_exchange *x, struct qn_http_request *r)
     if (!digest)
         snprintf(rq.tag, sizeof rq.tag, "%.*s", QN_FMT(ref));
     join(x, r, &rq);
+}
+
+void qn_endpoint_manifest(struct qn_exchange *x, struct qn_http_request *r)
+{
+    struct qn_str ref = x->arg[1];
+    bool digest = qn_str_chr(ref, ':') >= 0;
+
+    if (x->pull || !from_memory(x, r, !digest))
+        answer(x, r, ref, digest);
 }

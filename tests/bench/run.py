@@ -27,16 +27,17 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 def family(pid):
     """A process and its descendants."""
-    found = [pid]
+    parent = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
                 with open(f"/proc/{entry}/stat") as f:
-                    fields = f.read().rsplit(")", 1)[1].split()
+                    parent[int(entry)] = int(f.read().rsplit(")", 1)[1].split()[1])
             except OSError:
-                continue
-            if int(fields[1]) in found:
-                found.append(int(entry))
+                pass
+    found = [pid]
+    for p in found:
+        found += [child for child, above in parent.items() if above == p]
     return found
 
 
