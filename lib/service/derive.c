@@ -47,6 +47,12 @@ int qn_derive_wait(struct qn_derivation *d, struct qn_worker *w, struct qn_buf *
     }
 }
 
+int qn_derive_at_layer(const struct qn_derivation *d, size_t i, struct qn_err *e)
+{
+    char text[QN_DIGEST_TEXT];
+    return qn_err_wrap(e, "layer %zu %s", i, qn_digest_text(&d->layer[i].descriptor->digest, text));
+}
+
 /* --- layers in parallel ------------------------------------------------------------------------------------------ */
 struct team {
     struct qn_derivation *d;
@@ -143,7 +149,10 @@ static int begin(struct qn_derivation *d, struct qn_str media_type, struct qn_er
         l->blob = l->spill = l->facts = l->made_facts = -1;
     }
     d->digest = qn_digest_of(d->bytes);
-    return d->source->blob(d->source->ctx, &d->manifest.config, &d->config, e) < 0 ? qn_err_wrap(e, "config") : 0;
+    char text[QN_DIGEST_TEXT];
+    return d->source->blob(d->source->ctx, &d->manifest.config, &d->config, e) < 0
+               ? qn_err_wrap(e, "config %s", qn_digest_text(&d->manifest.config.digest, text))
+               : 0;
 }
 
 static void forget_results(struct qn_derivation *d)
@@ -152,6 +161,7 @@ static void forget_results(struct qn_derivation *d)
         qn_close_cleanup(&d->layer[i].made_facts);
         d->layer[i].state = QN_LAYER_UNCHANGED;
     }
+    d->rewritten = 0;
     qn_close_cleanup(&d->pieces);
     qn_buf_clear(&d->new_config);
     json_decref(d->plan);
@@ -210,6 +220,8 @@ static int run(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e
 
     if (qn_derive_each(d, "fetch", qn_derive_scan, e) < 0)
         return -1;
+    if (d->env->plan_only)
+        return qn_derive_plan(d, e) < 0 ? -1 : qn_derive_unchanged(d, out, e);
     for (;;) {
         if (attempt(d, &empty, e) < 0)
             return -1;

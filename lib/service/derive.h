@@ -49,7 +49,8 @@ struct qn_derive_cache {
 };
 
 struct qn_derive_progress {
-    /* `stage`: "fetch", "plan", "rewrite", "verify"; bytes of compressed layers. Any of the job's threads. */
+    /* `stage`: "fetch", "plan", "rewrite", "verify"; bytes of compressed layers, 0 of 0 where nobody knows. Any of the
+     * job's threads. */
     void (*report)(void *ctx, const char *stage, uint64_t done, uint64_t total);
     void *ctx;
 };
@@ -63,6 +64,8 @@ struct qn_derive_env {
     int64_t deadline_ms;       /* monotonic; -1: none */
     const atomic_bool *cancel; /* may be NULL */
     const char *engine;
+    bool
+        plan_only; /* stop after the plan: nothing is rewritten, the result is the source, the report says what would be */
     struct qn_derive_cache cache;
     struct qn_derive_progress progress;
 };

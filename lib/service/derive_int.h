@@ -37,12 +37,12 @@ struct qn_derivation {
     size_t count;
     int bundle, pieces;
     struct qn_extent *extent; /* 2 * count: source, then result */
-    uint64_t bundle_size, spilled, total;
+    uint64_t bundle_size, spilled, total, rewritten;
     json_t *plan; /* the answer of PLAN */
     struct qn_buf new_config;
     json_t *verification, *after;
     bool verified;
-    pthread_mutex_t lock; /* of the three below and of `spilled`, `fetched` */
+    pthread_mutex_t lock; /* of the three below and of `spilled`, `fetched`, `rewritten` */
     size_t next;
     bool failed;
     struct qn_err err;
@@ -65,6 +65,8 @@ int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int fa
                         struct qn_err *e) QN_MUST_CHECK;
 /* Waits for a worker within the job's deadline and cancellation. */
 int qn_derive_wait(struct qn_derivation *d, struct qn_worker *w, struct qn_buf *reply, struct qn_err *e) QN_MUST_CHECK;
+/* Puts the layer's number and digest in front of an error; returns -1. */
+int qn_derive_at_layer(const struct qn_derivation *d, size_t i, struct qn_err *e);
 /* Empty temporary file on the file system of the results. */
 int qn_derive_tmp(struct qn_derivation *d, struct qn_err *e);
 

@@ -128,7 +128,7 @@ int qn_derive_scan(struct qn_derivation *d, size_t i, struct qn_err *e)
 
     l->state = QN_LAYER_UNCHANGED;
     if (known_facts(d, l, &known, e) < 0)
-        return qn_err_wrap(e, "layer %zu", i);
+        return qn_derive_at_layer(d, i, e);
     int r = known ? d->source->layer(d->source->ctx, l->descriptor, &l->blob, ignore_opened, only_progress, &s, e)
                   : scan_fresh(d, i, e);
     if (r == 0 && known) {
@@ -137,7 +137,7 @@ int qn_derive_scan(struct qn_derivation *d, size_t i, struct qn_err *e)
         r = qn_fd_pread(l->blob, head, sizeof head, 0, &got, e);
         l->compression = r == 0 ? qn_compression_detect(qn_str_n(head, got)) : QN_PLAIN;
     }
-    return r < 0 ? qn_err_wrap(e, "layer %zu", i) : 0;
+    return r < 0 ? qn_derive_at_layer(d, i, e) : 0;
 }
 
 int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int facts, struct qn_scan_reply *out,
@@ -233,6 +233,20 @@ static int scan_made(struct qn_derivation *d, struct qn_work_layer *l, int blob,
     return 0;
 }
 
+static void report_rewrite(struct qn_derivation *d, uint64_t more)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < d->count; i++)
+        total += d->layer[i].state == QN_LAYER_REWRITTEN ? d->layer[i].descriptor->size : 0;
+    pthread_mutex_lock(&d->lock);
+    d->rewritten += more;
+    uint64_t done = d->rewritten;
+    pthread_mutex_unlock(&d->lock);
+    if (d->env->progress.report)
+        d->env->progress.report(d->env->progress.ctx, d->stage, done, total);
+}
+
 int qn_derive_rewrite(struct qn_derivation *d, size_t i, struct qn_err *e)
 {
     struct qn_work_layer *l = &d->layer[i];
@@ -242,8 +256,9 @@ int qn_derive_rewrite(struct qn_derivation *d, size_t i, struct qn_err *e)
 
     if (l->state != QN_LAYER_REWRITTEN)
         return 0;
+    report_rewrite(d, 0);
     if (c->rewrite_get && c->rewrite_get(c->ctx, &l->descriptor->digest, &l->edits, &found, &l->made, e) < 0)
-        return qn_err_wrap(e, "layer %zu", i);
+        return qn_derive_at_layer(d, i, e);
     if (found && c->facts_get) {
         uint64_t tar_size;
         if (c->facts_get(c->ctx, &l->made.digest, &l->made_facts, &l->made_facts_size, &tar_size, e) < 0)
@@ -254,7 +269,8 @@ int qn_derive_rewrite(struct qn_derivation *d, size_t i, struct qn_err *e)
     out = qn_derive_tmp(d, e);
     if (out < 0 || rewrite_fresh(d, l, out, e) < 0 || scan_made(d, l, out, e) < 0 ||
         c->rewrite_put(c->ctx, &l->descriptor->digest, &l->edits, out, &l->made, e) < 0)
-        return qn_err_wrap(e, "layer %zu", i);
+        return qn_derive_at_layer(d, i, e);
+    report_rewrite(d, l->descriptor->size);
     if (c->facts_put)
         (void)c->facts_put(c->ctx, &l->made.digest, l->made.size, l->made_facts, l->made_facts_size, l->made.tar_size,
                            e);

@@ -1,5 +1,6 @@
 /* An index: its images for the platforms that are served, in upstream's order, each hardened; nothing else. A platform
  * that fails fails the index: it never shrinks it (contract section 4, "Indexes"). */
+#include "index_make.h"
 #include "job.h"
 #include "publish.h"
 
@@ -8,7 +9,6 @@
 struct child {
     const struct qn_descriptor *d;
     struct qn_outcome outcome;
-    struct qn_digest source;
     bool taken, attestation;
 };
 
@@ -45,99 +45,57 @@ static int harden_child(const struct qn_job_run *run, const struct qn_subject *p
     return 0;
 }
 
-static json_t *entry(const struct child *c)
-{
-    json_t *o = json_deep_copy(c->d->json);
-    char digest[QN_DIGEST_TEXT];
-
-    qn_json_set_c(o, "digest", qn_digest_text(&c->outcome.digest, digest));
-    qn_json_set_int(o, "size", (int64_t)c->outcome.size);
-    json_object_del(o, "urls");
-    json_object_del(o, "data");
-    return o;
-}
-
-/* Attestations stay where what they describe is emitted unchanged. */
-static bool attests_unchanged(const struct child *a, const struct child *all, size_t n)
-{
-    struct qn_digest about;
-
-    if (!qn_manifest_attested(a->d, &about))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (all[i].taken && all[i].outcome.unchanged && qn_digest_eq(&all[i].source, &about))
-            return true;
-    return false;
-}
-
-static json_t *new_index(const struct qn_job_run *run, const struct qn_subject *s, const struct qn_manifest *m,
-                         const struct child *c, bool *same)
-{
-    json_t *root = json_deep_copy(m->root), *list = json_array();
-    qn_auto_free char *policy = NULL;
-    char digest[QN_DIGEST_TEXT];
-
-    *same = true;
-    for (size_t i = 0; i < m->manifest_count; i++) {
-        bool keep = c[i].taken || (c[i].attestation && attests_unchanged(&c[i], c, m->manifest_count));
-        *same = *same && keep && (c[i].attestation || c[i].outcome.unchanged);
-        if (keep && c[i].attestation)
-            qn_json_push(list, json_deep_copy(c[i].d->json));
-        else if (keep)
-            qn_json_push(list, entry(&c[i]));
-    }
-    qn_json_set_c(root, "mediaType", m->media_type);
-    qn_json_set(root, "manifests", list);
-    json_object_del(root, "subject");
-    if (m->family == QN_FAMILY_OCI) {
-        json_t *a = json_object_get(root, "annotations");
-        if (!json_is_object(a)) {
-            qn_json_set(root, "annotations", json_object());
-            a = json_object_get(root, "annotations");
-        }
-        policy = qn_xasprintf("%s@%s", s->policy->name.p, s->route.build ? s->policy->build_digest : s->policy->digest);
-        qn_json_set_c(a, "org.opencontainers.image.base.digest", qn_digest_text(&s->source, digest));
-        qn_json_set_c(a, "io.quench.policy", policy);
-        qn_json_set_c(a, "io.quench.engine", run->site->engine);
-    }
-    return root;
-}
-
 /* Attestation manifests that stay must be served too. */
-static int keep_attestations(const struct qn_job_run *run, const struct qn_subject *s, const struct child *c, size_t n,
-                             struct qn_err *e)
+static int keep_attestations(const struct qn_job_run *run, const struct qn_subject *s, const struct qn_index_child *c,
+                             size_t n, struct qn_err *e)
 {
     char media_type[QN_ROW_MEDIA];
 
     for (size_t i = 0; i < n; i++) {
         qn_auto_buf struct qn_buf b = {0};
         qn_buf_init(&b, run->site->settings->limits.manifest_size);
-        if (c[i].attestation && attests_unchanged(&c[i], c, n) &&
-            qn_site_need_manifest(run->site, &s->route, &c[i].d->digest, &b, media_type, e) < 0)
+        if (qn_index_attests(&c[i], c, n) &&
+            qn_site_need_manifest(run->site, &s->route, &c[i].source->digest, &b, media_type, e) < 0)
             return -1;
     }
     return 0;
 }
 
+static int make(const struct qn_job_run *run, const struct qn_subject *s, const struct qn_manifest *m,
+                const struct qn_index_child *made, struct qn_buf *b, bool *same, struct qn_err *e)
+{
+    qn_auto_json json_t *root = NULL;
+    qn_auto_free char *policy =
+        qn_xasprintf("%s@%s", s->policy->name.p, s->route.build ? s->policy->build_digest : s->policy->digest);
+    struct qn_index_origin from = {&s->source, policy, run->site->engine};
+
+    if (qn_index_make(m, made, &from, run->site->settings->platform_list, &root, same, e) < 0 ||
+        keep_attestations(run, s, made, m->manifest_count, e) < 0)
+        return -1;
+    return *same ? 0 : qn_json_print(root, b, e);
+}
+
 static int assemble(const struct qn_job_run *run, const struct qn_subject *s, const struct qn_manifest *m,
                     const struct child *c, struct qn_str bytes, struct qn_outcome *out, struct qn_err *e)
 {
-    qn_auto_json json_t *root = NULL;
     qn_auto_buf struct qn_buf b = {0};
     struct qn_row_derivation row;
+    struct qn_index_child *made = qn_xcalloc(m->manifest_count, sizeof *made);
     bool same, backed_off = false, found;
 
-    for (size_t i = 0; i < m->manifest_count; i++)
+    for (size_t i = 0; i < m->manifest_count; i++) {
+        made[i] = (struct qn_index_child){.source = c[i].d,
+                                          .attestation = c[i].attestation,
+                                          .taken = c[i].taken,
+                                          .unchanged = c[i].outcome.unchanged,
+                                          .digest = c[i].outcome.digest,
+                                          .size = c[i].outcome.size};
         backed_off = backed_off || (c[i].taken && c[i].outcome.backed_off);
-    root = new_index(run, s, m, c, &same);
-    if (json_array_size(json_object_get(root, "manifests")) == 0)
-        return qn_fail(e, QN_E_DENIED, "the index has no image for %s", run->site->settings->platform_list);
-    if (keep_attestations(run, s, c, m->manifest_count, e) < 0)
-        return -1;
+    }
     qn_buf_init(&b, run->site->settings->limits.manifest_size);
-    if (!same && qn_json_print(root, &b, e) < 0)
-        return -1;
-    if (qn_derivation_begin(run->site, s, &row, e) < 0 ||
+    int r = make(run, s, m, made, &b, &same, e);
+    free(made);
+    if (r < 0 || qn_derivation_begin(run->site, s, &row, e) < 0 ||
         qn_derivation_done_index(run->site, &row, same ? bytes : qn_buf_view(&b), m->media_type, backed_off, e) < 0 ||
         qn_outcome_get(run->site, s, out, &found, e) < 0)
         return -1;
@@ -150,7 +108,6 @@ static int harden_children(const struct qn_job_run *run, const struct qn_subject
 {
     for (size_t i = 0; i < m->manifest_count; i++) {
         c[i].d = &m->manifests[i];
-        c[i].source = c[i].d->digest;
         c[i].attestation = qn_manifest_is_attestation(c[i].d);
         if (c[i].attestation || !wanted(run->site->settings, c[i].d))
             continue;

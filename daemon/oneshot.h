@@ -1,0 +1,70 @@
+/* One image hardened or inspected without a daemon: what `quench harden` and `quench inspect` share. Bytes go from a
+ * source (registry, layout, archive) through the same derivation that the daemon runs into a destination; in between
+ * they are unnamed files below a private directory, which is gone afterwards whatever happens. */
+#ifndef QN_DAEMON_ONESHOT_H
+#define QN_DAEMON_ONESHOT_H
+
+#include "base/json.h"
+#include "formats/descriptor.h"
+
+#define QN_ONESHOT_LIST_MAX 256
+
+/* An option that may be given again and again; the words belong to argv. */
+struct qn_oneshot_list {
+    const char *v[QN_ONESHOT_LIST_MAX];
+    size_t n;
+};
+
+struct qn_oneshot_options {
+    const char *command; /* "harden": for messages */
+    const char *config, *policy, *profile, *use, *work;
+    struct qn_oneshot_list platform, rule, keep, keep_command;
+    bool src_plain_http, dst_plain_http, quiet;
+    bool plan_only;  /* look, do not rewrite */
+    const char *src; /* required */
+    const char *dst; /* NULL: nothing is written */
+};
+
+/* Codes of the long options that both commands have, for getopt_long's `val`. */
+enum qn_oneshot_code {
+    QN_OPT_CONFIG = 'c',
+    QN_OPT_HELP = 'h',
+    QN_OPT_POLICY = 256,
+    QN_OPT_PROFILE,
+    QN_OPT_USE,
+    QN_OPT_PLATFORM,
+    QN_OPT_RULE,
+    QN_OPT_KEEP,
+    QN_OPT_KEEP_COMMAND,
+    QN_OPT_WORK,
+    QN_OPT_QUIET,
+    QN_OPT_SRC_PLAIN,
+    QN_OPT_DST_PLAIN,
+    QN_OPT_OWN /* a command's own codes start here */
+};
+/* Takes in one of the shared options; USAGE when a list is too long, or the code is none of them. */
+int qn_oneshot_option(struct qn_oneshot_options *o, int code, const char *arg, struct qn_err *e) QN_MUST_CHECK;
+
+/* One platform. */
+struct qn_oneshot_image {
+    char platform[QN_PLATFORM_TEXT];
+    json_t *report;       /* contract section 6 */
+    char *before, *after; /* image configurations; `after` NULL when nothing changed */
+    bool unchanged, backed_off;
+};
+
+struct qn_oneshot_result {
+    struct qn_oneshot_image *image;
+    size_t n;
+    struct qn_digest digest; /* of what the destination's name points at; would point at without one */
+    bool backed_off;
+};
+
+/* Does it all; blocking. Messages name the reference, platform, layer and digest. Besides what a derivation can fail
+ * with: USAGE and CONFIG for wrong options, NOT_FOUND when no image is for the platforms asked for, CANCELLED after
+ * SIGINT, SIGTERM or SIGHUP. Free with qn_oneshot_result_fini(). */
+int qn_oneshot_run(const struct qn_oneshot_options *o, struct qn_oneshot_result *out, struct qn_err *e) QN_MUST_CHECK;
+void qn_oneshot_result_fini(struct qn_oneshot_result *r);
+#define qn_auto_oneshot_result QN_CLEANUP(qn_oneshot_result_fini)
+
+#endif

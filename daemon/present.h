@@ -1,0 +1,28 @@
+/* Results of one-shot runs for people. Text that comes from an image is made safe for a terminal. */
+#ifndef QN_DAEMON_PRESENT_H
+#define QN_DAEMON_PRESENT_H
+
+#include "oneshot.h"
+
+enum qn_output { QN_OUT_TEXT = 1, QN_OUT_JSON, QN_OUT_SARIF };
+/* "text", "json", "sarif"; USAGE otherwise. */
+int qn_output_parse(const char *text, enum qn_output *out, struct qn_err *e) QN_MUST_CHECK;
+
+/* The reports of all platforms as one array; the caller owns it. */
+json_t *qn_present_reports(const struct qn_oneshot_result *r);
+/* An image as it came, for machines; the caller owns it. */
+json_t *qn_present_inspected(const struct qn_oneshot_image *image);
+/* Findings as SARIF; the caller owns it. */
+json_t *qn_present_sarif(const struct qn_oneshot_result *r, const char *src, bool as_is);
+/* Prints a document, indented, and a newline; IO when that fails. */
+int qn_present_json(const json_t *j, struct qn_err *e) QN_MUST_CHECK;
+
+/* The table of before and after, rules, open findings. */
+void qn_present_hardened(const struct qn_oneshot_image *image, const char *src, const char *dst);
+/* What an image is made of, findings, what would stay and why, what the rules would do. */
+void qn_present_inspection(const struct qn_oneshot_image *image, const char *src);
+
+/* How many findings of the reports are at `level` ("info", "warn", "fatal") or above, fixable ones as well. */
+size_t qn_present_count(const struct qn_oneshot_result *r, const char *level);
+
+#endif
