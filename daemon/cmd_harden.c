@@ -150,9 +150,11 @@ int qn_cmd_harden(int argc, char **argv)
     struct qn_err e;
     int c;
 
-    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        if (c == '?')
-            return qn_cli_usage("harden", "wrong option");
+    opterr = 0; /* one line, in our words */
+    while ((c = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
+        if (c == '?' || c == ':')
+            return qn_cli_usage("harden", "\"%s\": %s", QN_Q(qn_str_c(argv[optind - 1])),
+                                c == '?' ? "no such option" : "needs an argument");
         if (one_option(&h, c, &e) < 0) {
             qn_err_wrap(&e, "harden");
             return qn_cli_error(&e);

@@ -109,9 +109,11 @@ int qn_cmd_inspect(int argc, char **argv)
     struct qn_err e;
     int c;
 
-    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        if (c == '?')
-            return qn_cli_usage("inspect", "wrong option");
+    opterr = 0; /* one line, in our words */
+    while ((c = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
+        if (c == '?' || c == ':')
+            return qn_cli_usage("inspect", "\"%s\": %s", QN_Q(qn_str_c(argv[optind - 1])),
+                                c == '?' ? "no such option" : "needs an argument");
         if (one_option(&t, c, &e) < 0) {
             qn_err_wrap(&e, "inspect");
             return qn_cli_error(&e);

@@ -270,12 +270,16 @@ static void print_findings(const json_t *report, bool open_only)
         printf("\n  %s\n", open_only ? "no finding stays open" : "no findings");
 }
 
-static void print_rules(const json_t *report)
+static void print_rules(const json_t *report, bool planned)
 {
     json_t *row;
     size_t i;
 
-    printf("\n  %-17s %-14s %8s  %s\n", "rule", "state", "changes", "because");
+    if (planned)
+        printf("\n  what harden would do\n");
+    else
+        putchar('\n');
+    printf("  %-17s %-14s %8s  %s\n", "rule", "state", "changes", "because");
     json_array_foreach (json_object_get(report, "rules"), i, row) {
         printf("  %-17s %-14s %8zu  ", text(row, "rule"), text(row, "state"), changes(row));
         print_safe(text(row, "because"));
@@ -319,7 +323,7 @@ void qn_present_hardened(const struct qn_oneshot_image *image, const char *src, 
         putchar('\n');
     }
     print_figures(image);
-    print_rules(report);
+    print_rules(report, false);
     print_findings(report, true);
 }
 
@@ -356,5 +360,5 @@ void qn_present_inspection(const struct qn_oneshot_image *image, const char *src
         print_safe(text(row, "because"));
         putchar('\n');
     }
-    print_rules(report);
+    print_rules(report, true);
 }

@@ -2,6 +2,9 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static const char *text(const json_t *o, const char *key)
 {
     const char *s = json_string_value(json_object_get(o, key));
@@ -29,6 +32,24 @@ static const char *level_of(const char *level)
     return strcmp(level, "fatal") == 0 ? "error" : strcmp(level, "warn") == 0 ? "warning" : "note";
 }
 
+/* Percent-encodes what a URI reference may not hold as it is (RFC 3986 section 2.3). */
+static char *uri_of(const char *path)
+{
+    size_t n = strlen(path), at = 0;
+    char *out = qn_xcalloc(n + 1, 3);
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)path[i];
+        bool plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~/+@", c) != NULL;
+        if (plain)
+            out[at++] = (char)c;
+        else
+            at += (size_t)snprintf(out + at, 4, "%%%02X", c);
+    }
+    return out;
+}
+
 /* A path in the image is an artifact, anything else a logical place. */
 static json_t *location(const char *where)
 {
@@ -36,7 +57,8 @@ static json_t *location(const char *where)
 
     if (where[0] == '/') {
         json_t *artifact = json_object(), *physical = json_object();
-        qn_json_set_c(artifact, "uri", where + 1);
+        qn_auto_free char *uri = uri_of(where + 1);
+        qn_json_set_c(artifact, "uri", uri);
         qn_json_set_c(artifact, "uriBaseId", "IMAGE");
         qn_json_set(physical, "artifactLocation", artifact);
         qn_json_set(o, "physicalLocation", physical);

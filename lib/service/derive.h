@@ -64,8 +64,7 @@ struct qn_derive_env {
     int64_t deadline_ms;       /* monotonic; -1: none */
     const atomic_bool *cancel; /* may be NULL */
     const char *engine;
-    bool
-        plan_only; /* stop after the plan: nothing is rewritten, the result is the source, the report says what would be */
+    bool plan_only; /* stop after the plan: the result is the source, the report says what would be */
     struct qn_derive_cache cache;
     struct qn_derive_progress progress;
 };
