@@ -93,7 +93,7 @@ static int attributes(posix_spawnattr_t *a)
 static int start(int socket, int errors, pid_t *pid, struct qn_err *e)
 {
     static char name[] = "quench", verb[] = "worker", locale[] = "LC_ALL=C.UTF-8",
-                asan[] = "ASAN_OPTIONS=detect_leaks=0";
+                asan[] = "ASAN_OPTIONS=detect_leaks=0:color=never";
     char *const argv[] = {name, verb, NULL};
     char *const env[] = {locale, sanitizer() ? asan : NULL, NULL};
     posix_spawn_file_actions_t actions;
