@@ -95,7 +95,7 @@ static int write_report(const char *path, const struct qn_oneshot_result *r, str
 {
     qn_auto_json json_t *list = qn_present_reports(r);
     qn_auto_free char *tmp = qn_xasprintf("%s.%ld.part", path, (long)getpid());
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 1u << 30);
     if (qn_json_print_pretty(list, &b, e) < 0 || qn_buf_c(&b, "\n", e) < 0)

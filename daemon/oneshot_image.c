@@ -216,7 +216,7 @@ static int child(struct qn_oneshot *o, struct qn_index_child *c, unsigned depth,
 /* What the index offers, for people. */
 static int none_wanted(const struct qn_oneshot *o, const struct qn_manifest *m, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     struct qn_err ignored;
     char text[QN_PLATFORM_TEXT];
 
@@ -250,7 +250,7 @@ static int finish_index(struct qn_oneshot *o, const struct qn_item *item, struct
     struct qn_index_origin from = {&item->digest, policy, o->engine};
     struct qn_item made = *item;
     qn_auto_json json_t *document = NULL;
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     bool same;
 
     qn_buf_init(&b, o->settings.limits.manifest_size);

@@ -15,7 +15,7 @@
  * not ask for, and a public image needs none. */
 static bool has_login(const char *path, const char *host)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
     qn_auto_json json_t *root = NULL;
     struct qn_err ignored;
     json_t *auths, *entry;

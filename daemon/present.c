@@ -222,7 +222,7 @@ json_t *qn_present_sarif(const struct qn_oneshot_result *r, const char *src, boo
 
 int qn_present_json(const json_t *j, struct qn_err *e)
 {
-    qn_auto_buf struct qn_buf b;
+    qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 1u << 30);
     if (qn_json_print_pretty(j, &b, e) < 0)
