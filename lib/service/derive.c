@@ -212,6 +212,30 @@ static const char *first_failure(const struct qn_derivation *d)
     return "the verifier refused it";
 }
 
+/* Nothing of the last plan came true: its report must not say so. */
+static void given_up(json_t *report, const char *why)
+{
+    json_t *row;
+    size_t i;
+
+    qn_json_set_c(json_object_get(report, "policy"), "achieved", "none");
+    json_array_foreach (json_object_get(report, "rules"), i, row) {
+        const char *state = json_string_value(json_object_get(row, "state"));
+        if (!state || strcmp(state, "applied") != 0)
+            continue;
+        qn_json_set_c(row, "state", "backed-off");
+        qn_json_set_c(row, "because", why);
+        qn_json_set(row, "backed_off", json_incref(json_object_get(row, "changes")));
+        qn_json_set(row, "changes", json_array());
+    }
+    json_array_foreach (json_object_get(report, "packages"), i, row) {
+        qn_json_set_c(row, "state", "kept");
+    }
+    json_array_foreach (json_object_get(report, "findings"), i, row) {
+        qn_json_set_bool(row, "fixed", false);
+    }
+}
+
 static int run(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e)
 {
     const char *doubt = json_string_value(json_object_get(d->document, "on_doubt"));
@@ -239,12 +263,12 @@ static int run(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e
     }
     out->backed_off = backed_off;
     if (backed_off) {
-        json_t *policy = json_object_get(json_object_get(d->plan, "report"), "policy");
+        json_t *report = json_object_get(d->plan, "report"), *policy = json_object_get(report, "policy");
         const char *asked = json_string_value(json_object_get(d->policy->document, "profile"));
         qn_json_set_c(policy, "profile", asked ? asked : "standard");
         qn_json_set_c(policy, "because", why);
         if (!d->verified)
-            qn_json_set_c(policy, "achieved", "none");
+            given_up(report, why);
     }
     return empty ? qn_derive_unchanged(d, out, e) : qn_derive_assemble(d, out, e);
 }
