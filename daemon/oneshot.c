@@ -204,6 +204,9 @@ int qn_oneshot_run(const struct qn_oneshot_options *opt, struct qn_oneshot_resul
     pthread_mutex_init(&o.lock, NULL);
     qn_progress_init(&o.progress, opt->quiet);
     int r = watched(&o, e);
+    /* Whatever a signal made fail first: that it was the signal is what people want to know. */
+    if (r < 0 && atomic_load(&o.cancel))
+        qn_fail(e, QN_E_CANCELLED, "%s: cancelled by a signal", opt->src);
     qn_progress_fini(&o.progress);
     qn_oneshot_drop(&o);
     free(o.held);

@@ -127,6 +127,21 @@ static int remember(struct qn_oneshot *o, const char *platform, struct qn_derive
     return 0;
 }
 
+/* Why a manifest is none of a container image, for people. */
+static int no_image(const struct qn_item *item, const struct qn_manifest *m, struct qn_err *e)
+{
+    char text[QN_DIGEST_TEXT];
+
+    qn_digest_text(&item->digest, text);
+    for (size_t i = 0; i < m->layer_count; i++) {
+        const struct qn_media_type *t = qn_media_type_find(m->layers[i].media_type);
+        if (!t || (t->kind != QN_MEDIA_LAYER && t->kind != QN_MEDIA_FOREIGN))
+            return qn_fail(e, QN_E_UNSUPPORTED, "manifest %s: layer %zu has media type \"%s\": not a container image",
+                           text, i, QN_Q(m->layers[i].media_type));
+    }
+    return qn_fail(e, QN_E_UNSUPPORTED, "manifest %s: not a container image", text);
+}
+
 /* `c` (may be NULL) gets what the index says of the result. */
 static int one_image(struct qn_oneshot *o, const struct qn_item *item, struct qn_str bytes, const struct qn_manifest *m,
                      bool root, struct qn_index_child *c, struct qn_err *e)
@@ -134,11 +149,10 @@ static int one_image(struct qn_oneshot *o, const struct qn_item *item, struct qn
     qn_auto_buf struct qn_buf config = {0};
     qn_auto_imgconfig struct qn_imgconfig parsed = {0};
     qn_auto_derived struct qn_derived d = {0};
-    char platform[QN_PLATFORM_TEXT], text[QN_DIGEST_TEXT];
+    char platform[QN_PLATFORM_TEXT];
 
     if (!qn_manifest_is_image(m))
-        return qn_fail(e, QN_E_UNSUPPORTED, "manifest %s: is not of a container image",
-                       qn_digest_text(&item->digest, text));
+        return no_image(item, m, e);
     if (config_of(o, m, &config, &parsed, e) < 0)
         return -1;
     if ((c ? !c->source->has_platform : o->explicit_platforms) && !wanted(o, &parsed.platform))
