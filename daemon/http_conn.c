@@ -4,6 +4,8 @@
 #include "http_int.h"
 
 #include <arpa/inet.h>
+#include <linux/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
@@ -209,11 +211,34 @@ void qn_conn_rate_start(struct qn_conn *c)
 void qn_conn_rate_stop(struct qn_conn *c)
 {
     atomic_store_explicit(&c->rate_since, 0, memory_order_relaxed);
+    atomic_store_explicit(&c->rate_acked, 0, memory_order_relaxed);
 }
 
 void qn_conn_progress(struct qn_conn *c, uint64_t bytes)
 {
     atomic_fetch_add_explicit(&c->rate_bytes, bytes, memory_order_relaxed);
+}
+
+/* Bytes that the other side has received, as the kernel counts them; 0 when it does not. */
+static uint64_t acked(const struct qn_conn *c)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+
+    memset(&info, 0, sizeof info);
+    if (c->local || getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
+        n < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
+        return 0;
+    return info.tcpi_bytes_acked + 1;
+}
+
+bool qn_conn_meter(struct qn_conn *c)
+{
+    if (c->local || c->h->listen[c->listener].tls)
+        return false;
+    uint64_t now = acked(c);
+    atomic_store_explicit(&c->rate_acked, now, memory_order_relaxed);
+    return now != 0;
 }
 
 /* Whether a body comes or goes too slowly. */
@@ -224,7 +249,13 @@ static bool too_slow(const struct qn_conn *c, int64_t now)
     if (since == 0 || now - since <= RATE_GRACE_MS)
         return false;
     uint64_t seconds = (uint64_t)(now - since - RATE_GRACE_MS) / 1000;
-    return atomic_load_explicit(&c->rate_bytes, memory_order_relaxed) < seconds * RATE_MIN;
+    uint64_t bytes = atomic_load_explicit(&c->rate_bytes, memory_order_relaxed);
+    uint64_t start = atomic_load_explicit(&c->rate_acked, memory_order_relaxed);
+    if (start) {
+        uint64_t count = acked(c);
+        bytes += count > start ? count - start : 0;
+    }
+    return bytes < seconds * RATE_MIN;
 }
 
 void qn_conn_reap(struct qn_http *h, int64_t now)

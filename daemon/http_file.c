@@ -5,15 +5,22 @@
 #include "range.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define BLOCK    (128u << 10) /* what the library asks for at a time */
-#define SMALL    (64u << 10)  /* files that are answered from memory */
-#define PAGE_IN  (1u << 20)   /* what an I/O thread brings into memory ahead of a reader */
-#define STALL_MS 120000       /* how long a reader waits for a disk */
+#define BLOCK   (128u << 10) /* what the library asks for at a time */
+#define SMALL   (64u << 10)  /* files that are answered from memory */
+#define PAGE_IN (1u << 20)   /* what an I/O thread brings into memory ahead of a reader */
+#ifdef __NR_cachestat
+#define CACHESTAT __NR_cachestat
+#else
+#define CACHESTAT 451 /* the same on every architecture */
+#endif
+#define STALL_MS 120000 /* how long a reader waits for a disk */
 
 /* --- streams: one response over a source ----------------------------------------------------------------------- */
 
@@ -50,21 +57,41 @@ static void stream_free(void *cls)
     free(s);
 }
 
+static ssize_t file_read(void *ctx, struct qn_http_request *r, uint64_t off, char *buf, size_t n);
+static int file_resident(const void *ctx, uint64_t base, uint64_t size);
+
+/* A response for part [base, base + size) of a source, which it takes. A file that is in memory as a whole is sent by the
+ * kernel without a copy: it would not make the event loop wait for a disk. */
+static struct MHD_Response *part_response(struct qn_http_request *r, uint64_t base, uint64_t size,
+                                          const struct qn_http_source *source)
+{
+    bool unknown = size == QN_HTTP_UNKNOWN;
+
+    if (!unknown && source->read == file_read && size > SMALL && qn_conn_meter(r->conn)) {
+        int fd = file_resident(source->ctx, base, size);
+        if (fd >= 0) {
+            source->free(source->ctx);
+            r->answer_size = size;
+            return MHD_create_response_from_fd_at_offset64(size, fd, base);
+        }
+    }
+    struct stream *s = qn_new(struct stream);
+    s->r = r;
+    s->source = *source;
+    s->base = base;
+    return MHD_create_response_from_callback(
+        unknown ? MHD_SIZE_UNKNOWN : size, unknown ? BLOCK : (size_t)QN_MIN(size, BLOCK), stream_read, s, stream_free);
+}
+
 /* Part [base, base + size) of a source; takes the source. */
 static void answer_stream(struct qn_http_request *r, unsigned status, const struct qn_http_field *fields,
                           const char *content_range, uint64_t base, uint64_t size, const struct qn_http_source *source)
 {
-    struct stream *s = qn_new(struct stream);
-    bool unknown = size == QN_HTTP_UNKNOWN;
+    struct MHD_Response *response = part_response(r, base, size, source);
 
-    s->r = r;
-    s->source = *source;
-    s->base = base;
-    struct MHD_Response *response = MHD_create_response_from_callback(
-        unknown ? MHD_SIZE_UNKNOWN : size, unknown ? BLOCK : (size_t)QN_MIN(size, BLOCK), stream_read, s, stream_free);
     qn_assert(response);
     qn_http_add_fields(r, response, fields, false);
-    if (!unknown)
+    if (size != QN_HTTP_UNKNOWN)
         MHD_add_response_header(response, "Accept-Ranges", "bytes");
     if (content_range)
         MHD_add_response_header(response, "Content-Range", content_range);
@@ -199,6 +226,24 @@ static ssize_t file_read(void *ctx, struct qn_http_request *r, uint64_t off, cha
         got = pread(f->fd, buf, n, (off_t)off);
     f->waited = false;
     return got > 0 ? got : QN_HTTP_ABORT;
+}
+
+/* Whether the whole part is in memory: then a descriptor of its own, else -1. cachestat(2) is there since Linux 6.5. */
+static int file_resident(const void *ctx, uint64_t base, uint64_t size)
+{
+    const struct file *f = ctx;
+    const struct {
+        uint64_t off, len;
+    } range = {base, size};
+    struct {
+        uint64_t cached, dirty, writeback, evicted, recently_evicted;
+    } st;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t pages = (base + size - 1) / page - base / page + 1;
+
+    if (syscall(CACHESTAT, f->fd, &range, &st, 0u) != 0 || st.cached < pages)
+        return -1;
+    return fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
 }
 
 /* A small file that is in memory: one packet instead of two. */

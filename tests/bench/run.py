@@ -92,7 +92,7 @@ class Nginx(Process):
         os.makedirs(directory, exist_ok=True)
         config = os.path.join(directory, "nginx.conf")
         with open(config, "w") as f:
-            f.write(f"""worker_processes 2; daemon off; pid {directory}/pid; error_log {directory}/error.log;
+            f.write(f"""user root; worker_processes 2; daemon off; pid {directory}/pid; error_log {directory}/error.log;
 events {{ worker_connections 4096; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; open_file_cache max=1000;
  default_type application/octet-stream; client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;

@@ -74,7 +74,7 @@ START_TEST(vanished_while_parked)
     }
     for (unsigned i = 0; i < 200; i++) {
         qn_http_counters(T.h, &c);
-        if (c.connections == 0 && c.parked == 0)
+        if (c.connections == 0 && c.parked == 0 && T.ended == 100)
             break;
         usleep(20000);
     }
