@@ -65,7 +65,7 @@ static int read_reference(struct qn_exchange *x, struct qn_str ref, struct qn_su
     return 0;
 }
 
-/* --- resolve ------------------------------------------------------------------------------------------------------------------ */
+/* --- resolve ------------------------------------------------------------------------------------------------------ */
 struct known {
     struct qn_row_tag tag;
     bool has_tag;
@@ -164,7 +164,7 @@ void qn_endpoint_resolve(struct qn_exchange *x, struct qn_http_request *r)
     qn_http_respond_json(r, 200, NULL, body);
 }
 
-/* --- known images ---------------------------------------------------------------------------------------------------------------- */
+/* --- known images ------------------------------------------------------------------------------------------------- */
 static json_t *image_json(const struct qn_row_derivation *row)
 {
     json_t *o = json_object();
@@ -333,7 +333,7 @@ void qn_endpoint_image(struct qn_exchange *x, struct qn_http_request *r)
     qn_http_respond_json(r, 200, NULL, body);
 }
 
-/* --- report ----------------------------------------------------------------------------------------------------------------------- */
+/* --- report ------------------------------------------------------------------------------------------------------- */
 /* Reports of an image, or of every image of an index (nested ones to the depth that is served). */
 static int gather_reports(struct qn_exchange *x, const struct qn_digest *d, unsigned depth, json_t *list,
                           struct qn_err *e)
@@ -390,7 +390,7 @@ void qn_endpoint_report(struct qn_exchange *x, struct qn_http_request *r)
     qn_http_respond_json(r, 200, NULL, only ? only : list);
 }
 
-/* --- ahead of the first pull ---------------------------------------------------------------------------------------------------------- */
+/* --- ahead of the first pull -------------------------------------------------------------------------------------- */
 static void respond_accepted(struct qn_exchange *x, struct qn_http_request *r)
 {
     char id[QN_JOB_ID];

@@ -241,7 +241,7 @@ void qn_endpoint_upstreams(struct qn_exchange *x, struct qn_http_request *r)
     qn_http_respond_json(r, 200, NULL, body);
 }
 
-/* --- storage ----------------------------------------------------------------------------------------------------------------------- */
+/* --- storage ------------------------------------------------------------------------------------------------------ */
 struct collection {
     struct qn_server *server;
 };

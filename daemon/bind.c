@@ -297,7 +297,7 @@ int qn_config_bind(const char *file, const struct qn_yaml *root, json_t **out, s
     return 0;
 }
 
-/* --- printing ------------------------------------------------------------------------------------------------------ */
+/* --- printing ----------------------------------------------------------------------------------------------------- */
 static int print_value(const struct param *p, const json_t *v, struct qn_buf *b, struct qn_err *e)
 {
     uint64_t n = (uint64_t)json_integer_value(v);

@@ -10,7 +10,7 @@
 
 #define SWALLOW (64u << 10) /* an early answer still reads bodies up to this size, to keep the connection */
 
-/* --- one request ----------------------------------------------------------------------------------------------- */
+/* --- one request -------------------------------------------------------------------------------------------------- */
 
 void *qn_http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 {

@@ -19,7 +19,7 @@
 struct qn_http;
 struct qn_http_request; /* valid from `begin` to the return of `end` */
 
-/* --- server ---------------------------------------------------------------------------------------------------- */
+/* --- server ------------------------------------------------------------------------------------------------------- */
 #define QN_HTTP_KINDS 8
 
 struct qn_http_listen {
@@ -89,7 +89,7 @@ const char *qn_http_library(void);
 /* False for versions that crash on crafted requests (0.9.77.1 to 1.0.9), and for what is not a version. */
 bool qn_http_library_usable(const char *version);
 
-/* --- request --------------------------------------------------------------------------------------------------- */
+/* --- request ------------------------------------------------------------------------------------------------------ */
 enum qn_http_method {
     QN_HTTP_GET = 1,
     QN_HTTP_HEAD,
@@ -136,7 +136,7 @@ const struct qn_err *qn_http_body_error(const struct qn_http_request *r);
 /* Bytes of the body so far. */
 uint64_t qn_http_body_size(const struct qn_http_request *r);
 
-/* --- parking --------------------------------------------------------------------------------------------------- */
+/* --- parking ------------------------------------------------------------------------------------------------------ */
 struct qn_http_waker;
 /* In `handle` or in a source's `read`: stops the request until the waker is woken, `deadline` (monotonic milliseconds,
  * INT64_MAX: none) passes, or the client leaves. Then `handle` (or `read`) runs again, unless the client left. Return
@@ -151,7 +151,7 @@ void qn_http_waker_drop(struct qn_http_waker *w);
 /* Whether the last park ended by its deadline. */
 bool qn_http_timed_out(const struct qn_http_request *r);
 
-/* --- responses: in `begin` or `handle`, once a request --------------------------------------------------------- */
+/* --- responses: in `begin` or `handle`, once a request ------------------------------------------------------------ */
 struct qn_http_field {
     const char *name;
     const char *value; /* NULL or with control bytes: left out */
@@ -204,7 +204,7 @@ void qn_http_respond_source(struct qn_http_request *r, unsigned status, const st
 /* Whether If-None-Match of the request names this entity tag (quotes included). */
 bool qn_http_none_match(const struct qn_http_request *r, struct qn_str etag);
 
-/* --- a file that is still being written ------------------------------------------------------------------------ */
+/* --- a file that is still being written --------------------------------------------------------------------------- */
 struct qn_http_growing;
 /* What others write to `fd` (taken), `size` bytes in the end (QN_HTTP_UNKNOWN: not known yet). Any thread. */
 struct qn_http_growing *qn_http_growing_new(int fd, uint64_t size);

@@ -12,7 +12,7 @@
 #define RATE_GRACE_MS 30000 /* a body may be as slow as it likes for so long */
 #define RATE_MIN      256   /* and must then come or go with so many bytes a second on average */
 
-/* --- clients, under the lock ----------------------------------------------------------------------------------- */
+/* --- clients, under the lock -------------------------------------------------------------------------------------- */
 
 /* IPv4 addresses as mapped IPv6 ones; of IPv6 the network. False for other families. */
 static bool client_key(const struct sockaddr *peer, uint8_t key[16])
@@ -70,7 +70,7 @@ static void client_give(struct qn_http *h, struct qn_client *c)
     free(c);
 }
 
-/* --- connections ----------------------------------------------------------------------------------------------- */
+/* --- connections -------------------------------------------------------------------------------------------------- */
 
 static void peer_text(struct qn_conn *c, const struct sockaddr *peer)
 {

@@ -22,7 +22,7 @@
 #endif
 #define STALL_MS 120000 /* how long a reader waits for a disk */
 
-/* --- streams: one response over a source ----------------------------------------------------------------------- */
+/* --- streams: one response over a source -------------------------------------------------------------------------- */
 
 struct stream {
     struct qn_http_request *r; /* valid while the library reads */
@@ -60,8 +60,8 @@ static void stream_free(void *cls)
 static ssize_t file_read(void *ctx, struct qn_http_request *r, uint64_t off, char *buf, size_t n);
 static int file_resident(const void *ctx, uint64_t base, uint64_t size);
 
-/* A response for part [base, base + size) of a source, which it takes. A file that is in memory as a whole is sent by the
- * kernel without a copy: it would not make the event loop wait for a disk. */
+/* A response for part [base, base + size) of a source, which it takes. A file that is in memory as a whole is sent by
+ * the kernel without a copy: it would not make the event loop wait for a disk. */
 static struct MHD_Response *part_response(struct qn_http_request *r, uint64_t base, uint64_t size,
                                           const struct qn_http_source *source)
 {
@@ -150,7 +150,7 @@ void qn_http_respond_source(struct qn_http_request *r, unsigned status, const st
     }
 }
 
-/* --- files ----------------------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 struct file {
     _Atomic unsigned refs; /* the stream's and one while an I/O thread reads */
@@ -282,7 +282,7 @@ void qn_http_respond_file(struct qn_http_request *r, const struct qn_http_field 
     qn_http_respond_source(r, MHD_HTTP_OK, fields, size, &(struct qn_http_source){file_read, file_free, f});
 }
 
-/* --- growing files --------------------------------------------------------------------------------------------- */
+/* --- growing files ------------------------------------------------------------------------------------------------ */
 
 struct growing_waiter {
     struct qn_http_waker *waker;

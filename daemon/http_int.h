@@ -46,7 +46,7 @@ struct qn_conn {
     _Atomic int64_t rate_since; /* start of the window in which bodies must progress; 0: none runs */
     _Atomic uint64_t rate_bytes;
     _Atomic uint64_t rate_acked; /* not 0: the kernel sends the body; its count when that began, plus 1 */
-    _Atomic bool busy; /* a request is under way */
+    _Atomic bool busy;           /* a request is under way */
     char *cn;
     char peer[64];
 };
@@ -163,8 +163,8 @@ struct qn_conn *qn_conn_new(struct qn_http *h, int fd, const struct qn_listener 
                             socklen_t n);
 /* Progress of a body, for the check against slow peers. */
 void qn_conn_progress(struct qn_conn *c, uint64_t bytes);
-/* Lets the kernel's own count stand for qn_conn_progress(), for bodies that it sends by itself; false where it keeps none
- * (TLS, unix sockets). */
+/* Lets the kernel's own count stand for qn_conn_progress(), for bodies that it sends by itself; false where it keeps
+ * none (TLS, unix sockets). */
 bool qn_conn_meter(struct qn_conn *c);
 void qn_conn_rate_start(struct qn_conn *c);
 void qn_conn_rate_stop(struct qn_conn *c);

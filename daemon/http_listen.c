@@ -177,7 +177,7 @@ void qn_http_listen_close(struct qn_http *h)
     h->listener_count = 0;
 }
 
-/* --- acceptor -------------------------------------------------------------------------------------------------- */
+/* --- acceptor ----------------------------------------------------------------------------------------------------- */
 
 unsigned qn_http_group(const struct qn_http *h, const struct qn_listener *l)
 {

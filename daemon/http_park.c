@@ -11,7 +11,7 @@
 
 #define SCAN_MS 500
 
-/* --- heap of deadlines, under the lock ------------------------------------------------------------------------- */
+/* --- heap of deadlines, under the lock ---------------------------------------------------------------------------- */
 
 static void place(struct qn_http *h, size_t at, struct qn_http_waker *w)
 {
@@ -71,7 +71,7 @@ static void heap_del(struct qn_http *h, struct qn_http_waker *w)
         sift_down(h, at, last);
 }
 
-/* --- wakers ---------------------------------------------------------------------------------------------------- */
+/* --- wakers ------------------------------------------------------------------------------------------------------- */
 
 void qn_http_unref(struct qn_http *h)
 {
@@ -201,7 +201,7 @@ void qn_http_wake_all(struct qn_http *h)
     pthread_mutex_unlock(&h->lock);
 }
 
-/* --- control thread -------------------------------------------------------------------------------------------- */
+/* --- control thread ----------------------------------------------------------------------------------------------- */
 
 void qn_http_control_kick(struct qn_http *h)
 {

@@ -148,7 +148,7 @@ void qn_http_respond_problem(struct qn_http_request *r, unsigned status, const s
     answer_json(r, status, fields, root, "application/problem+json");
 }
 
-/* --- entity tags ----------------------------------------------------------------------------------------------- */
+/* --- entity tags -------------------------------------------------------------------------------------------------- */
 
 struct tag_search {
     struct qn_str tag;
@@ -177,7 +177,7 @@ bool qn_http_none_match(const struct qn_http_request *r, struct qn_str etag)
     return s.found;
 }
 
-/* --- shared responses ------------------------------------------------------------------------------------------ */
+/* --- shared responses --------------------------------------------------------------------------------------------- */
 
 /* The bytes behind the variants of a shared response, which may outlive it in connections that still send. */
 struct shared_body {

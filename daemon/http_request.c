@@ -43,7 +43,7 @@ void qn_http_request_free(struct qn_http_request *r)
     free(r);
 }
 
-/* --- framing --------------------------------------------------------------------------------------------------- */
+/* --- framing ------------------------------------------------------------------------------------------------------ */
 
 struct framing {
     struct qn_err *e;
@@ -204,7 +204,7 @@ int qn_http_request_check(struct qn_http_request *r, const char *method, const c
     return qn_target_parse(r->raw, r->storage + r->raw.n + 1, &r->target, e);
 }
 
-/* --- what the application asks --------------------------------------------------------------------------------- */
+/* --- what the application asks ------------------------------------------------------------------------------------ */
 
 enum qn_http_method qn_http_method(const struct qn_http_request *r)
 {

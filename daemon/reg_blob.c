@@ -24,7 +24,7 @@ static void blob_fields(const char *digest, const char *etag, struct qn_http_fie
     memcpy(fields, f, sizeof f);
 }
 
-/* --- a download that others may share --------------------------------------------------------------------------------------- */
+/* --- a download that others may share ----------------------------------------------------------------------------- */
 /* Carries the progress of a fetch to the response that streams it. */
 struct bridge {
     struct qn_fetch *fetch;
@@ -73,7 +73,7 @@ static void respond_fetch(struct qn_http_request *r, const struct qn_http_field 
     bridge_advance(b);
 }
 
-/* --- files --------------------------------------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 /* Small blobs (configs) are sent from memory. */
 static bool respond_small(struct qn_exchange *x, struct qn_http_request *r, const struct qn_http_field *fields, int fd,
                           uint64_t size)

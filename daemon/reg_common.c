@@ -14,7 +14,7 @@ void qn_retry_after(int64_t retry_at, char out[24])
     snprintf(out, 24, "%lld", (long long)(wait < 5 ? 5 : wait > 600 ? 600 : wait));
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------------------ */
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
 static void wake(void *arg)
 {
     qn_http_wake(arg);
@@ -28,7 +28,7 @@ void qn_exchange_wait(struct qn_exchange *x, struct qn_http_request *r, bool res
         qn_http_wake(w);
 }
 
-/* --- denial manifests ---------------------------------------------------------------------------------------------------- */
+/* --- denial manifests --------------------------------------------------------------------------------------------- */
 /* A denial on its way into the index; outlives the request that caused it if that goes away. */
 struct qn_denied {
     pthread_mutex_t lock;
@@ -154,7 +154,7 @@ void qn_respond_denial(struct qn_exchange *x, struct qn_http_request *r, enum qn
     qn_http_respond_oci_error(r, status, fields, &e);
 }
 
-/* --- routing -------------------------------------------------------------------------------------------------------------- */
+/* --- routing ------------------------------------------------------------------------------------------------------ */
 bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct qn_str tag)
 {
     struct qn_str ns = QN_STR("");

@@ -51,7 +51,7 @@ static const struct qn_answer *await_list(struct qn_exchange *x, struct qn_http_
     return NULL;
 }
 
-/* --- tags ------------------------------------------------------------------------------------------------------------------- */
+/* --- tags --------------------------------------------------------------------------------------------------------- */
 /* One page of the sorted list: names after `last`, at most `n`. */
 static void respond_tags(struct qn_exchange *x, struct qn_http_request *r, const json_t *all, struct qn_str last,
                          uint64_t n)
@@ -105,7 +105,7 @@ void qn_endpoint_tags(struct qn_exchange *x, struct qn_http_request *r)
     respond_tags(x, r, all, last, n);
 }
 
-/* --- referrers ---------------------------------------------------------------------------------------------------------------- */
+/* --- referrers ---------------------------------------------------------------------------------------------------- */
 static bool add_referrer(void *arg, const struct qn_row_referrer *row)
 {
     json_t *list = arg, *o = json_object(), *annotations = NULL;

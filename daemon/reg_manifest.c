@@ -10,7 +10,7 @@
 #define REGISTRY_MS     25000
 #define DIGEST_TTL      60 /* seconds that an answer by digest stays in memory */
 
-/* --- answering ------------------------------------------------------------------------------------------------------------ */
+/* --- answering ---------------------------------------------------------------------------------------------------- */
 struct accept {
     bool any, index, given;
 };
@@ -159,7 +159,7 @@ static void respond_answer(struct qn_exchange *x, struct qn_http_request *r, con
     respond_manifest(x, r, &s, tag ? a->fresh_until : qn_time_now() + DIGEST_TTL);
 }
 
-/* --- a body that is held ---------------------------------------------------------------------------------------------------- */
+/* --- a body that is held ------------------------------------------------------------------------------------------ */
 /* The headers are out; the body is the manifest once it is there, or a denial when it does not come. */
 struct held {
     struct qn_exchange *x;
@@ -232,7 +232,7 @@ static void promise(struct qn_exchange *x, struct qn_http_request *r)
     qn_http_respond_source(r, 200, fields, QN_HTTP_UNKNOWN, &source);
 }
 
-/* --- waiting for a pull ------------------------------------------------------------------------------------------------------ */
+/* --- waiting for a pull ------------------------------------------------------------------------------------------- */
 static void wait_on_registry(struct qn_exchange *x, struct qn_http_request *r)
 {
     int64_t deadline = x->started + REGISTRY_MS;
@@ -281,7 +281,7 @@ static void join(struct qn_exchange *x, struct qn_http_request *r, const struct 
         follow(x, r, rq->kind == QN_PULL_TAG);
 }
 
-/* --- by digest ---------------------------------------------------------------------------------------------------------------- */
+/* --- by digest ---------------------------------------------------------------------------------------------------- */
 /* Denial manifests and manifests that this repository shows and the store has are answered without a pull. */
 static bool quick_digest(struct qn_exchange *x, struct qn_http_request *r, const struct qn_digest *d)
 {
@@ -322,7 +322,7 @@ static bool quick_digest(struct qn_exchange *x, struct qn_http_request *r, const
     return answered;
 }
 
-/* --- the endpoint -------------------------------------------------------------------------------------------------------------- */
+/* --- the endpoint ------------------------------------------------------------------------------------------------- */
 static bool from_memory(struct qn_exchange *x, struct qn_http_request *r, bool tag)
 {
     char key[1024];

@@ -31,7 +31,7 @@ void qn_respond_error(struct qn_http_request *r, enum qn_code code, const char *
         qn_http_respond_oci_error(r, 0, NULL, &e);
 }
 
-/* --- who may use the admin API -------------------------------------------------------------------------------------- */
+/* --- who may use the admin API ------------------------------------------------------------------------------------ */
 static bool same_secret(struct qn_str a, struct qn_str b)
 {
     return a.n == b.n && a.n > 0 && CRYPTO_memcmp(a.p, b.p, a.n) == 0;
@@ -123,7 +123,7 @@ static bool authorized(struct qn_exchange *x, struct qn_http_request *r)
     return true;
 }
 
-/* --- callbacks ------------------------------------------------------------------------------------------------------- */
+/* --- callbacks ---------------------------------------------------------------------------------------------------- */
 static void no_route(struct qn_http_request *r, bool other)
 {
     if (other)
@@ -188,7 +188,7 @@ static void on_end(void *ctx, struct qn_http_request *r)
     qn_http_set_user(r, NULL);
 }
 
-/* --- opening ----------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 /* ROOT/admin.token: made once, readable by its owner alone. */
 static int admin_token(struct qn_server *s, struct qn_err *e)
 {

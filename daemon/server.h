@@ -55,14 +55,14 @@ const struct qn_endpoint *qn_endpoint_find(int listener, struct qn_str method, s
 /* Every row, for documentation and tests. */
 const struct qn_endpoint *qn_endpoints(size_t *n);
 
-/* --- for handlers ---------------------------------------------------------------------------------------------------- */
+/* --- for handlers ------------------------------------------------------------------------------------------------- */
 bool qn_is_mirror(const struct qn_http_request *r);
 /* Routes the name in arg[0]; false when the request was answered with an error. */
 bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct qn_str tag);
 /* Parks until the pull has its answer (or, `resolved`, knows its source) or `deadline`. */
 void qn_exchange_wait(struct qn_exchange *x, struct qn_http_request *r, bool resolved, int64_t deadline);
-/* Answers with a denial: an error on the registry listener, a denial manifest on the mirror listener when a manifest was
- * asked for. May park; the handler is then called again and must call this again. */
+/* Answers with a denial: an error on the registry listener, a denial manifest on the mirror listener when a manifest
+ * was asked for. May park; the handler is then called again and must call this again. */
 void qn_respond_denial(struct qn_exchange *x, struct qn_http_request *r, enum qn_denial d, const char *message,
                        int64_t retry_at);
 /* Where denials stand for names that lead to no upstream. */
@@ -79,7 +79,7 @@ bool qn_denial_record(struct qn_exchange *x, struct qn_http_request *r, enum qn_
 /* Gives up the interest in a denial that is being recorded. NULL is fine. */
 void qn_denied_release(struct qn_denied *d);
 
-/* --- answers kept in memory ------------------------------------------------------------------------------------------- */
+/* --- answers kept in memory --------------------------------------------------------------------------------------- */
 /* A response kept under a key until a time; NULL when there is none. The caller gets a reference. */
 struct qn_http_shared *qn_cache_get(struct qn_cache *c, const char *key);
 /* Keeps a response (a reference of its own) of `bytes` until `expires` (seconds since 1970). */

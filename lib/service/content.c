@@ -111,7 +111,7 @@ int qn_site_need_manifest(struct qn_site *site, const struct qn_route *route, co
     return r;
 }
 
-/* --- links ------------------------------------------------------------------------------------------------------------ */
+/* --- links -------------------------------------------------------------------------------------------------------- */
 struct link_job {
     const char *repo;
     const struct qn_digest *root;

@@ -107,8 +107,8 @@ static void start_row(struct qn_row_denial *row, enum qn_denial d, const char *m
     snprintf(row->message, sizeof row->message, "%s", message);
 }
 
-/* An image whose config is never given out and whose layer has a type that no client can unpack. Both are the same blob,
- * so that whichever a client asks for first, the answer is the sentence. */
+/* An image whose config is never given out and whose layer has a type that no client can unpack. Both are the same
+ * blob, so that whichever a client asks for first, the answer is the sentence. */
 static int make_manifest(enum qn_denial d, enum qn_media_family family, struct qn_row_denial *row, struct qn_err *e)
 {
     qn_auto_json json_t *config = json_object(), *body = json_object();

@@ -53,7 +53,7 @@ int qn_derive_at_layer(const struct qn_derivation *d, size_t i, struct qn_err *e
     return qn_err_wrap(e, "layer %zu %s", i, qn_digest_text(&d->layer[i].descriptor->digest, text));
 }
 
-/* --- layers in parallel ------------------------------------------------------------------------------------------ */
+/* --- layers in parallel ------------------------------------------------------------------------------------------- */
 struct team {
     struct qn_derivation *d;
     int (*work)(struct qn_derivation *d, size_t i, struct qn_err *e);
@@ -104,7 +104,7 @@ int qn_derive_each(struct qn_derivation *d, const char *stage,
     return -1;
 }
 
-/* --- the whole --------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------- */
 static void derivation_fini(struct qn_derivation *d)
 {
     for (size_t i = 0; i < d->count; i++) {

@@ -155,7 +155,7 @@ int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int fa
     return qn_scan_reply_read(qn_buf_view(&reply), out, e);
 }
 
-/* --- rewrite ----------------------------------------------------------------------------------------------------- */
+/* --- rewrite ------------------------------------------------------------------------------------------------------ */
 static int hash_file(int fd, uint64_t size, struct qn_digest *out, struct qn_err *e)
 {
     qn_auto_hash struct qn_hash h = {0};

@@ -84,7 +84,7 @@ int qn_derive_plan(struct qn_derivation *d, struct qn_err *e)
     return 0;
 }
 
-/* --- configuration ----------------------------------------------------------------------------------------------- */
+/* --- configuration ------------------------------------------------------------------------------------------------ */
 static void set_label(json_t *config, const char *key, const char *value)
 {
     json_t *labels = json_object_get(config, "Labels");
@@ -172,7 +172,7 @@ int qn_derive_config(struct qn_derivation *d, struct qn_err *e)
     return qn_json_print(root, &d->new_config, e);
 }
 
-/* --- verification ------------------------------------------------------------------------------------------------ */
+/* --- verification ------------------------------------------------------------------------------------------------- */
 int qn_derive_verify(struct qn_derivation *d, struct qn_err *e)
 {
     qn_auto_worker struct qn_worker *w = NULL;

@@ -12,7 +12,7 @@
 
 #define PARALLEL_LAYERS 4
 
-/* --- where layers come from -------------------------------------------------------------------------------------- */
+/* --- where layers come from --------------------------------------------------------------------------------------- */
 struct source {
     struct qn_site *site;
     const struct qn_route *route;

@@ -52,7 +52,7 @@ bool qn_job_cancel(struct qn_site *site, const char *id);
 /* Ends every job; used at shutdown. */
 void qn_job_cancel_all(struct qn_site *site);
 
-/* --- inside: the work itself, on a job's thread ------------------------------------------------------------------ */
+/* --- inside: the work itself, on a job's thread ------------------------------------------------------------------- */
 struct qn_job_run {
     struct qn_site *site;
     const struct qn_subject *subject;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- attempts ------------------------------------------------------------------------------------------------------- */
+/* --- attempts ----------------------------------------------------------------------------------------------------- */
 struct begin_job {
     struct qn_derivation_key key;
     const struct qn_subject *s;
@@ -75,7 +75,7 @@ int qn_derivation_failed(struct qn_site *site, struct qn_row_derivation *row, co
     return qn_index_write(site->index, set_row, row, e);
 }
 
-/* --- results -------------------------------------------------------------------------------------------------------- */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 struct done_job {
     struct qn_row_derivation *row;
     struct qn_row_blob blob[3];
@@ -145,7 +145,7 @@ int qn_derivation_done_index(struct qn_site *site, struct qn_row_derivation *row
     return qn_index_write(site->index, done, &j, e);
 }
 
-/* --- remembered layers ------------------------------------------------------------------------------------------------ */
+/* --- remembered layers -------------------------------------------------------------------------------------------- */
 static const char facts_version[] = "facts-1";
 _Static_assert(QN_FACTS_VERSION == 1u, "facts_version names the version");
 

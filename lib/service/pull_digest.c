@@ -105,7 +105,7 @@ void qn_pull_digest(struct qn_pull *p)
     }
 }
 
-/* --- blobs -------------------------------------------------------------------------------------------------------------- */
+/* --- blobs -------------------------------------------------------------------------------------------------------- */
 /* Size of a blob by the manifests that name it: only a descriptor tells before the download. */
 static int size_of(struct qn_pull *p, uint64_t *size, struct qn_err *e)
 {
@@ -176,7 +176,7 @@ void qn_pull_blob(struct qn_pull *p)
     qn_pull_finish(p);
 }
 
-/* --- lists -------------------------------------------------------------------------------------------------------------- */
+/* --- lists -------------------------------------------------------------------------------------------------------- */
 static int compare(const void *a, const void *b)
 {
     const char *const *x = a, *const *y = b;

@@ -9,7 +9,7 @@
 
 #define NEGATIVE_TTL 30 /* seconds that "no such tag" is believed */
 
-/* --- the source ------------------------------------------------------------------------------------------------------- */
+/* --- the source --------------------------------------------------------------------------------------------------- */
 static int put_tag(struct qn_tx *tx, void *arg, struct qn_err *e)
 {
     return qn_index_tag_put(tx, arg, e);
@@ -106,7 +106,7 @@ static int find_source(struct qn_pull *p, struct qn_err *e)
     return ask_upstream(p, &row, known, e);
 }
 
-/* --- history ------------------------------------------------------------------------------------------------------------ */
+/* --- history ------------------------------------------------------------------------------------------------------ */
 static int put_served(struct qn_tx *tx, void *arg, struct qn_err *e)
 {
     return qn_index_served_put(tx, arg, e);
@@ -152,7 +152,7 @@ static bool previous(struct qn_pull *p, struct qn_row_served *row)
     return found && qn_blob_stat(p->site->store, &row->served, &size, &e) == 0;
 }
 
-/* --- outcomes ----------------------------------------------------------------------------------------------------------- */
+/* --- outcomes ----------------------------------------------------------------------------------------------------- */
 static void serve_outcome(struct qn_pull *p, const struct qn_outcome *o)
 {
     struct qn_err e;
@@ -270,7 +270,7 @@ static void enforce(struct qn_pull *p)
     qn_pull_serve(p, &old.served, m.media_type, m.size, true);
 }
 
-/* --- upstream's own bytes ----------------------------------------------------------------------------------------------- */
+/* --- upstream's own bytes ----------------------------------------------------------------------------------------- */
 int qn_pull_pass(struct qn_pull *p, const struct qn_digest *d, enum qn_link_how how, char media_type[QN_ROW_MEDIA],
                  uint64_t *size, bool *image, struct qn_err *e)
 {

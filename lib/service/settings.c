@@ -33,7 +33,7 @@ static struct qn_str text(const json_t *obj, const char *key)
     return json_is_string(v) ? qn_str_n(json_string_value(v), json_string_length(v)) : QN_STR("");
 }
 
-/* --- upstreams ------------------------------------------------------------------------------------------------------ */
+/* --- upstreams ---------------------------------------------------------------------------------------------------- */
 static int command(struct qn_settings *s, const json_t *o, struct qn_upstream_settings *u, struct qn_err *e)
 {
     struct qn_names words;
@@ -159,7 +159,7 @@ const struct qn_upstream_settings *qn_settings_upstream(const struct qn_settings
     return NULL;
 }
 
-/* --- policies ------------------------------------------------------------------------------------------------------- */
+/* --- policies ----------------------------------------------------------------------------------------------------- */
 int qn_policy_digest(const json_t *document, char out[QN_DIGEST_TEXT], struct qn_err *e)
 {
     qn_auto_buf struct qn_buf b = {0};
@@ -289,7 +289,7 @@ const struct qn_policy *qn_settings_policy_named(const struct qn_settings *s, st
     return NULL;
 }
 
-/* --- the rest -------------------------------------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
 static int read_platforms(struct qn_settings *s, struct qn_err *e)
 {
     struct qn_names list;

@@ -10,7 +10,7 @@
 #define PULL_THREADS 16
 #define PULL_QUEUE   8192
 
-/* --- what the fetcher needs ------------------------------------------------------------------------------------------ */
+/* --- what the fetcher needs --------------------------------------------------------------------------------------- */
 static int fetch_open(void *ctx, const struct qn_digest *d, uint64_t size, int *fd, struct qn_err *e)
 {
     struct qn_site *site = ctx;
@@ -46,7 +46,7 @@ static void fetch_close(void *ctx, const struct qn_digest *d, uint64_t size)
     qn_store_release(site->store, size);
 }
 
-/* --- opening and closing --------------------------------------------------------------------------------------------- */
+/* --- opening and closing ------------------------------------------------------------------------------------------ */
 static int open_registries(struct qn_site *site, struct qn_err *e)
 {
     const struct qn_settings *s = site->settings;

@@ -54,7 +54,7 @@ void qn_site_close(struct qn_site *site);
 /* The client of a route's upstream. */
 struct qn_registry *qn_site_registry(const struct qn_site *site, const struct qn_upstream_settings *u);
 
-/* --- content ---------------------------------------------------------------------------------------------------------- */
+/* --- content ------------------------------------------------------------------------------------------------------ */
 /* Reads a manifest or another small blob of the store. BLOB_UNKNOWN when it is not there. */
 int qn_site_read(struct qn_site *site, const struct qn_digest *d, struct qn_buf *out, struct qn_err *e) QN_MUST_CHECK;
 /* Makes sure that a blob of a repository is in the store, downloading it if need be; blocking. */

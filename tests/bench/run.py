@@ -99,7 +99,8 @@ http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000
  fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
  server {{ listen 127.0.0.1:{self.port}; root {root}; }} }}
 """)
-        super().__init__([shutil.which("nginx") or "/usr/sbin/nginx", "-c", config, "-p", directory], directory + "/log")
+        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+        super().__init__([nginx, "-c", config, "-p", directory], directory + "/log")
         wait_for("nginx' start", lambda: answers(self.port, "/nothing"))
 
 
@@ -332,8 +333,8 @@ class Bench:
         wall = time.monotonic() - started
         stop.set()
         t.join()
-        print(f"  status {status}, {wall:.1f} s, CPU {cpu(server.process.pid) - before:.1f} s, anonymous memory of daemon "
-              f"and workers at most {peak[0] / 1024:.1f} MB")
+        print(f"  status {status}, {wall:.1f} s, CPU {cpu(server.process.pid) - before:.1f} s, anonymous memory of "
+              f"daemon and workers at most {peak[0] / 1024:.1f} MB")
         server.stop()
 
     @staticmethod

@@ -150,7 +150,8 @@ BAD_MANIFESTS = {
     "duplicate": b'{"schemaVersion":2,"schemaVersion":2,"config":{},"layers":[]}',
     "both": b'{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}',
     "not-json": b"<html>hello</html>",
-    "negative": (b'{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:'
+    "negative": (b'{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",'
+                 b'"digest":"sha256:'
                  + b"0" * 64 + b'","size":-1},"layers":[]}'),
 }
 

@@ -33,10 +33,10 @@ SMUGGLED = b"GET /v2/smuggled/manifests/x HTTP/1.1\r\nHost: a\r\n\r\n"
 CASES = {
     "two lengths": b"GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\n" + SMUGGLED,
     "lengths in a list": b"GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0, 5\r\n\r\n" + SMUGGLED,
-    "length and chunked": (b"GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-                           + SMUGGLED),
-    "two encodings": (b"GET /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"
-                      b"0\r\n\r\n" + SMUGGLED),
+    "length and chunked": (b"GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           b"0\r\n\r\n" + SMUGGLED),
+    "two encodings": (b"GET /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                      b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n" + SMUGGLED),
     "odd encoding": b"GET /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n" + SMUGGLED,
     "blank before the colon": b"GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length : 50\r\n\r\n" + SMUGGLED,
     "two hosts": b"GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + SMUGGLED,
