@@ -19,7 +19,8 @@ struct qn_work_layer {
     uint64_t pieces_off, pieces_len, entries;
     struct qn_digest edits;
     struct qn_derive_layer made; /* when rewritten */
-    int made_facts;              /* of the emitted blob */
+    enum qn_compression made_compression;
+    int made_facts; /* of the emitted blob */
     uint64_t made_facts_size;
     uint64_t fetched;
 };

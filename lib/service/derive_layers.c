@@ -196,7 +196,27 @@ static int piece_file(struct qn_derivation *d, const struct qn_work_layer *l, st
     return fd;
 }
 
-/* What the result is compressed with: what the source is (compression: keep). */
+/* What a rewritten layer is compressed with: what the source is (compression: keep), or gzip. */
+static enum qn_compression target(const struct qn_derivation *d, const struct qn_work_layer *l)
+{
+    const char *want = json_string_value(json_object_get(d->document, "compression"));
+
+    return want && strcmp(want, "gzip") == 0 ? QN_GZIP : l->compression;
+}
+
+/* Rewrites are found again by layer and edits; another compression gives other bytes. */
+static struct qn_digest rewrite_key(const struct qn_work_layer *l)
+{
+    struct qn_hash h;
+
+    if (l->made_compression == l->compression)
+        return l->edits;
+    qn_hash_init(&h, QN_SHA256);
+    qn_hash_update(&h, &l->edits, sizeof l->edits);
+    qn_hash_update(&h, "gzip", 4);
+    return qn_hash_final(&h);
+}
+
 static int rewrite_fresh(struct qn_derivation *d, struct qn_work_layer *l, int out, struct qn_err *e)
 {
     qn_auto_worker struct qn_worker *w = NULL;
@@ -208,7 +228,7 @@ static int rewrite_fresh(struct qn_derivation *d, struct qn_work_layer *l, int o
                              .source_size = l->spill >= 0 ? l->tar_size : l->descriptor->size,
                              .tar_size = l->tar_size,
                              .file = -1,
-                             .to = l->compression,
+                             .to = l->made_compression,
                              .out = out,
                              .max_out = d->env->limits.image_size + (64u << 20)};
 
@@ -257,7 +277,9 @@ int qn_derive_rewrite(struct qn_derivation *d, size_t i, struct qn_err *e)
     if (l->state != QN_LAYER_REWRITTEN)
         return 0;
     report_rewrite(d, 0);
-    if (c->rewrite_get && c->rewrite_get(c->ctx, &l->descriptor->digest, &l->edits, &found, &l->made, e) < 0)
+    l->made_compression = target(d, l);
+    struct qn_digest key = rewrite_key(l);
+    if (c->rewrite_get && c->rewrite_get(c->ctx, &l->descriptor->digest, &key, &found, &l->made, e) < 0)
         return qn_derive_at_layer(d, i, e);
     if (found && c->facts_get) {
         uint64_t tar_size;
@@ -268,7 +290,7 @@ int qn_derive_rewrite(struct qn_derivation *d, size_t i, struct qn_err *e)
     }
     out = qn_derive_tmp(d, e);
     if (out < 0 || rewrite_fresh(d, l, out, e) < 0 || scan_made(d, l, out, e) < 0 ||
-        c->rewrite_put(c->ctx, &l->descriptor->digest, &l->edits, out, &l->made, e) < 0)
+        c->rewrite_put(c->ctx, &l->descriptor->digest, &key, out, &l->made, e) < 0)
         return qn_derive_at_layer(d, i, e);
     report_rewrite(d, l->descriptor->size);
     if (c->facts_put)

@@ -224,8 +224,9 @@ static json_t *layer_descriptor(const struct qn_work_layer *l)
         json_object_del(o, "annotations");
     }
     const struct qn_media_type *t = qn_media_type_find(l->descriptor->media_type);
-    if (t && t->kind == QN_MEDIA_FOREIGN) {
-        const char *plain = qn_media_type_name(QN_MEDIA_LAYER, t->family, t->compression);
+    bool other = l->state == QN_LAYER_REWRITTEN && l->made_compression != l->compression;
+    if (t && (t->kind == QN_MEDIA_FOREIGN || other)) {
+        const char *plain = qn_media_type_name(QN_MEDIA_LAYER, t->family, other ? l->made_compression : t->compression);
         if (plain)
             qn_json_set_c(o, "mediaType", plain);
     }

@@ -1,4 +1,6 @@
 """quench harden and quench inspect as people and pipelines use them."""
+import gzip
+import hashlib
 import json
 import os
 import pty
@@ -231,6 +233,29 @@ def test_policy_by_name_and_by_match(cli, images, tmp_path):
     report, paths = changed(cli, images, "-c", "q.yaml")
     assert report["policy"]["name"] == "default"  # a file matches no name
     cli.fails(2, "harden", "-c", "q.yaml", "--policy", "none", f"oci:{images}:v1", "oci:out", says=['"none"'])
+
+
+def zstd(*options, data):
+    return subprocess.run(["zstd", "-q", "-c", *options], input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("compression,media,magic", [("keep", "zstd", b"\x28\xb5\x2f\xfd"),
+                                                     ("gzip", "gzip", b"\x1f\x8b")], ids=["keep", "gzip"])
+def test_compression_of_rewritten_layers(cli, tmp_path, compression, media, magic):
+    plain = make_image.file_layer(SYSTEM)
+    layout = str(tmp_path / "layout")
+    raw_image(layout, "v", zstd(data=plain), plain, text=lambda t: t.replace("tar+gzip", "tar+zstd"))
+    with open(cli.path("q.yaml"), "w") as f:
+        f.write(f'policies: [{{name: p, match: ["**"], compression: {compression}}}]\n')
+    cli.ok("harden", "-c", "q.yaml", "--policy", "p", f"oci:{layout}:v", "oci:out:v")
+    layer, = document(cli.path("out"), "v")["layers"]
+    assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+" + media
+    data = blob(cli.path("out"), layer["digest"])
+    assert data.startswith(magic) and len(data) == layer["size"]
+    tar = gzip.decompress(data) if media == "gzip" else zstd("-d", data=data)
+    about = json.loads(blob(cli.path("out"), document(cli.path("out"), "v")["config"]["digest"]))
+    assert about["rootfs"]["diff_ids"] == ["sha256:" + hashlib.sha256(tar).hexdigest()]
+    assert b"usr/share/doc/thing/readme" not in tar and b"bin/app" in tar
 
 
 def test_dry_run_writes_nothing(cli, images):
