@@ -255,11 +255,20 @@ static int read_pem(struct qn_str path, struct qn_buf *b, struct qn_err *e)
     return path.n ? qn_file_read(name, b, e) : 0;
 }
 
+/* Whether a peer's X-Forwarded-For is believed. */
+static bool is_proxy(void *ctx, const struct sockaddr *peer, socklen_t n)
+{
+    const struct qn_server *s = ctx;
+
+    return qn_address_listed(peer, n, s->settings->trusted, s->settings->trusted_count);
+}
+
 static int open_listeners(struct qn_server *s, struct listeners *l, struct qn_err *e)
 {
     const struct qn_settings *c = s->settings;
     qn_auto_buf struct qn_buf cert = {0}, key = {0}, ca = {0};
-    struct qn_http_app app = {.begin = on_begin, .handle = on_handle, .end = on_end, .ctx = s};
+    struct qn_http_app app = {
+        .begin = on_begin, .handle = on_handle, .end = on_end, .trusted = c->trusted_count ? is_proxy : NULL, .ctx = s};
 
     if (add_listeners(c, &c->registry, QN_LISTEN_REGISTRY, "registry", l, e) < 0 ||
         add_listeners(c, &c->mirror, QN_LISTEN_MIRROR, "mirror", l, e) < 0 ||

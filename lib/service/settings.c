@@ -48,19 +48,21 @@ static int command(struct qn_settings *s, const json_t *o, struct qn_upstream_se
     return u->command ? 0 : -1;
 }
 
-static int addresses(struct qn_settings *s, const json_t *o, struct qn_upstream_settings *u, struct qn_err *e)
+/* A list of address blocks. */
+static int blocks(struct qn_settings *s, const json_t *o, const char *key, struct qn_cidr **out, size_t *n,
+                  struct qn_err *e)
 {
     struct qn_names list;
 
-    if (names(s, o, "allow_addresses", &list, e) < 0)
+    if (names(s, o, key, &list, e) < 0)
         return -1;
-    u->address_count = list.n;
-    u->addresses = qn_arena_alloc(&s->arena, list.n, sizeof *u->addresses, e);
-    if (!u->addresses)
+    *out = qn_arena_alloc(&s->arena, list.n, sizeof **out, e);
+    if (!*out)
         return -1;
+    *n = list.n;
     for (size_t i = 0; i < list.n; i++)
-        if (qn_cidr_parse(list.v[i], &u->addresses[i], e) < 0)
-            return qn_err_wrap(e, "upstreams: %s: allow_addresses", QN_Q(u->name));
+        if (qn_cidr_parse(list.v[i], &(*out)[i], e) < 0)
+            return qn_err_wrap(e, "%s", key);
     return 0;
 }
 
@@ -85,9 +87,10 @@ static int read_upstream(struct qn_settings *s, const json_t *o, struct qn_upstr
     u->username = text(c, "username");
     u->password = text(c, "password");
     u->docker_config = text(c, "docker_config");
-    if (names(s, o, "aliases", &u->aliases, e) < 0 || names(s, o, "allow", &u->allow, e) < 0 ||
-        command(s, c, u, e) < 0 || addresses(s, o, u, e) < 0)
+    if (names(s, o, "aliases", &u->aliases, e) < 0 || names(s, o, "allow", &u->allow, e) < 0 || command(s, c, u, e) < 0)
         return -1;
+    if (blocks(s, o, "allow_addresses", &u->addresses, &u->address_count, e) < 0)
+        return qn_err_wrap(e, "upstreams: %s", QN_Q(u->name));
     bool credentials = u->username.n || u->docker_config.n || u->command;
     if (credentials && !u->anonymous_read)
         return qn_fail(e, QN_E_CONFIG,
@@ -349,8 +352,10 @@ static int read_listeners(struct qn_settings *s, struct qn_err *e)
     s->tls_client_ca = text(tls, "client_ca");
     if ((s->tls_cert.n == 0) != (s->tls_key.n == 0))
         return qn_fail(e, QN_E_CONFIG, "listen.tls: cert and key go together");
+    if (blocks(s, l, "trusted_proxies", &s->trusted, &s->trusted_count, e) < 0)
+        return qn_err_wrap(e, "listen");
     return names(s, l, "registry", &s->registry, e) < 0 || names(s, l, "mirror", &s->mirror, e) < 0 ||
-                   names(s, l, "admin", &s->admin, e) < 0 || names(s, l, "trusted_proxies", &s->trusted_proxies, e) < 0
+                   names(s, l, "admin", &s->admin, e) < 0
                ? -1
                : names(s, json_object_get(s->effective, "metrics"), "listen", &s->metrics, e);
 }

@@ -50,7 +50,8 @@ struct qn_settings {
     json_t *effective;                                /* owned; the views borrow from it */
     struct qn_names registry, mirror, admin, metrics; /* listeners */
     struct qn_str tls_cert, tls_key, tls_client_ca;
-    struct qn_names trusted_proxies;
+    struct qn_cidr *trusted; /* proxies */
+    size_t trusted_count;
     struct qn_str public_url, mirror_url, admin_url;
     struct qn_str root;
     uint64_t max_size, keep_derivations, keep_sources, upload_ttl;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 
 struct block {
@@ -103,6 +104,22 @@ bool qn_address_allowed(const struct sockaddr *sa, socklen_t len, const struct q
         struct sockaddr_in6 in6;
         memcpy(&in6, sa, sizeof in6);
         return v6_allowed(in6.sin6_addr.s6_addr, allow, n);
+    }
+    return false;
+}
+
+bool qn_address_listed(const struct sockaddr *sa, socklen_t len, const struct qn_cidr *list, size_t n)
+{
+    uint8_t addr[16];
+
+    if (sa->sa_family == AF_INET && len >= sizeof(struct sockaddr_in)) {
+        memcpy(addr, mapped, 12);
+        memcpy(addr + 12, (const uint8_t *)sa + offsetof(struct sockaddr_in, sin_addr), 4);
+        return listed(addr, list, n);
+    }
+    if (sa->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
+        memcpy(addr, (const uint8_t *)sa + offsetof(struct sockaddr_in6, sin6_addr), 16);
+        return listed(addr, list, n);
     }
     return false;
 }

@@ -19,7 +19,9 @@ int qn_cidr_parse(struct qn_str s, struct qn_cidr *out, struct qn_err *e) QN_MUS
 /* Whether a socket address may be contacted: a public unicast address, or inside one of `allow`. Addresses that carry
  * an IPv4 address inside (mapped, NAT64, 6to4) are judged by that as well. */
 bool qn_address_allowed(const struct sockaddr *sa, socklen_t len, const struct qn_cidr *allow, size_t n);
-/* The same for a numeric address as text; false when it is none. */
+/* Whether a socket address is inside one of `list`; an IPv4 address may come as a mapped one. */
+bool qn_address_listed(const struct sockaddr *sa, socklen_t len, const struct qn_cidr *list, size_t n);
+/* The same as qn_address_allowed() for a numeric address as text; false when it is none. */
 bool qn_address_text_allowed(const char *text, const struct qn_cidr *allow, size_t n);
 
 #endif

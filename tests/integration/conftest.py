@@ -155,7 +155,7 @@ class Quench(Process):
                     "allow_addresses": ["127.0.0.0/8"], "tag_ttl": "0s"}
         upstream.update(config.pop("upstream", {}))
         self.config = {"listen": {"registry": [f"127.0.0.1:{self.registry}"], "mirror": [f"127.0.0.1:{self.mirror}"],
-                                  "admin": [f"127.0.0.1:{self.admin}"]},
+                                  "admin": [f"127.0.0.1:{self.admin}"], **config.pop("listen", {})},
                        "storage": {"root": self.root}, "upstreams": [upstream], "default_upstream": "up.test"}
         self.config.update(config)
         self.config_path = os.path.join(directory, "quench.yaml")
