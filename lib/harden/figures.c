@@ -3,16 +3,6 @@
 #include "base/path.h"
 #include "formats/passwd.h"
 
-bool qn_is_shell_name(struct qn_str base)
-{
-    static const char *const names[] = {"sh",   "bash", "dash", "ash",  "zsh",   "ksh",
-                                        "mksh", "csh",  "tcsh", "fish", "rbash", "busybox"};
-    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
-        if (qn_str_eq_c(base, names[i]))
-            return true;
-    return false;
-}
-
 static bool in_search_path(const struct qn_image *img, struct qn_str dir)
 {
     struct qn_str path = qn_imgconfig_path(&img->config), part;

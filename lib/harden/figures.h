@@ -13,7 +13,5 @@ struct qn_figures {
 void qn_figures_count(const struct qn_image *img, struct qn_figures *out);
 /* As the report's object, with compressed_bytes first. */
 json_t *qn_figures_json(const struct qn_figures *f, uint64_t compressed_bytes);
-/* Whether a base name is that of a shell. */
-bool qn_is_shell_name(struct qn_str base);
 
 #endif

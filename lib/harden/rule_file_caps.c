@@ -10,7 +10,7 @@ int qn_rule_file_caps(const struct qn_image *img, const struct qn_options *opt, 
         const struct qn_node *n = &t->node[i];
         if (n->type != QN_FILE || !n->data || !n->data->caps || plan->fate[i].removed)
             continue;
-        bool needed = qn_image_reached(img, i) && img->reach[i].why != QN_WHY_UTILITY;
+        bool needed = qn_image_needed(img, i);
         if (!needed && qn_plan_uncap(plan, i, "file capabilities raise privileges, and nothing starts this", e) < 0)
             return -1;
         if (qn_plan_finding(plan, "CIS-4.8", QN_WARN, !needed, n->path, e, "%s",

@@ -11,7 +11,7 @@ int qn_rule_setuid(const struct qn_image *img, const struct qn_options *opt, str
         const struct qn_node *n = &t->node[i];
         if (n->type != QN_FILE || !(plan->fate[i].mode & 06000) || plan->fate[i].removed)
             continue;
-        bool needed = qn_image_reached(img, i) && !img->runs_as_root && img->reach[i].why != QN_WHY_UTILITY;
+        bool needed = qn_image_needed(img, i) && !img->runs_as_root;
         if (needed) {
             if (qn_plan_finding(plan, "CIS-DI-0008", QN_WARN, false, n->path, e,
                                 "setuid or setgid program stays: a process that is not root runs it") < 0)

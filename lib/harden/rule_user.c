@@ -14,11 +14,7 @@ static const char *const root_tools[] = {
 static uint32_t root_tool(const struct qn_image *img)
 {
     for (uint32_t i = 1; i < img->tree.count; i++) {
-        struct qn_reach r = img->reach[i];
-        if (r.why == QN_WHY_NONE || r.why == QN_WHY_UTILITY || r.why == QN_WHY_LINK || r.why == QN_WHY_UNOWNED ||
-            r.why == QN_WHY_POLICY || r.why == QN_WHY_NEEDED)
-            continue;
-        if (r.from != QN_NO_NODE && img->tree.node[r.from].data && img->tree.node[r.from].data->content == QN_ELF)
+        if (!(img->reach[i].all & QN_WHY_STARTED))
             continue;
         for (size_t k = 0; root_tools[k]; k++)
             if (qn_str_eq_c(qn_path_base(img->tree.node[i].path), root_tools[k]) && (img->tree.node[i].mode & 0111))

@@ -57,8 +57,8 @@ static void find_services(const struct qn_image *img, struct services *s)
     if (img->entry != QN_NO_NODE)
         add_service(s, qn_path_base(img->tree.node[img->entry].path));
     for (uint32_t i = 1; i < img->tree.count; i++) {
-        enum qn_why why = img->reach[i].why;
-        bool started = why == QN_WHY_ENTRYPOINT || why == QN_WHY_CMD || why == QN_WHY_CALLED || why == QN_WHY_COMMAND;
+        bool started = img->reach[i].all & (QN_WHY_BIT(QN_WHY_ENTRYPOINT) | QN_WHY_BIT(QN_WHY_CMD) |
+                                            QN_WHY_BIT(QN_WHY_CALLED) | QN_WHY_BIT(QN_WHY_COMMAND));
         const struct qn_node *n = &img->tree.node[i];
         bool tool = n->package != QN_NO_PACKAGE && img->package[n->package].essential;
         if (started && !tool && n->type != QN_DIR && (n->mode & 0111))

@@ -4,8 +4,8 @@
 #include "formats/elf.h"
 #include "formats/shebang.h"
 
-#define SCRIPT_MAX   (256u << 10)
-#define TEXT_MAX     (256u << 10)
+#define SCRIPT_MAX   (1u << 20)  /* kept whole */
+#define TEXT_MAX     (16u << 20) /* looked at: bundles of an application are larger than what people write */
 #define DATABASE_MAX (64u << 20)
 #define ELF_MAX      (1u << 30)
 
@@ -77,7 +77,7 @@ bool qn_content_wanted(struct qn_str path, uint64_t size, struct qn_str head)
     if (is_elf(head))
         return size <= ELF_MAX;
     if (is_script(head))
-        return size <= SCRIPT_MAX;
+        return size <= TEXT_MAX;
     return qn_content_capture(path, size, head) > 0 || (size <= TEXT_MAX && text_name(path));
 }
 
@@ -171,7 +171,8 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
     if (is_script(bytes) && qn_shebang_parse(bytes, &bang)) {
         n->content = QN_SCRIPT;
         if (copy(arena, bang.interpreter, &n->script.interpreter, e) < 0 ||
-            copy(arena, bang.argument, &n->script.argument, e) < 0)
+            copy(arena, bang.argument, &n->script.argument, e) < 0 ||
+            copy(arena, bang.program, &n->script.program, e) < 0)
             return -1;
         qn_mentions_text(bytes, &n->mentions);
         return 0;

@@ -22,12 +22,23 @@ bool qn_image_text(const struct qn_image *img, struct qn_str path, struct qn_str
     return qn_node_text(img, qn_tree_resolve(&img->tree, path, true), text);
 }
 
-uint32_t qn_image_package(const struct qn_image *img, struct qn_str name)
+uint32_t qn_image_package(const struct qn_image *img, struct qn_str name, struct qn_str arch)
 {
-    for (size_t i = 0; i < img->package_count; i++)
-        if (qn_str_eq(img->package[i].name, name))
-            return (uint32_t)i;
-    return QN_NO_PACKAGE;
+    size_t lo = 0, hi = img->package_count;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        const struct qn_package *p = img->by_name[mid];
+        int c = qn_str_cmp(p->name, name);
+        if (c < 0 || (c == 0 && arch.n && qn_str_cmp(p->arch, arch) < 0))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == img->package_count || !qn_str_eq(img->by_name[lo]->name, name) ||
+        (arch.n && !qn_str_eq(img->by_name[lo]->arch, arch)))
+        return QN_NO_PACKAGE;
+    return (uint32_t)(img->by_name[lo] - img->package);
 }
 
 static void find_databases(struct qn_image *img)

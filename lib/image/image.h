@@ -35,7 +35,7 @@ enum qn_why {
     QN_WHY_ENTRYPOINT,
     QN_WHY_CMD,
     QN_WHY_HEALTHCHECK,
-    QN_WHY_ENVIRONMENT, /* LD_PRELOAD and the like */
+    QN_WHY_ENVIRONMENT, /* LD_PRELOAD, and paths in other variables */
     QN_WHY_PRELOAD,     /* etc/ld.so.preload */
     QN_WHY_UNOWNED,     /* part of the application: no package owns it */
     QN_WHY_UTILITY,     /* the image exists to offer its tools */
@@ -45,14 +45,24 @@ enum qn_why {
     QN_WHY_INTERPRETER, /* of a script, or the loader of an executable */
     QN_WHY_NEEDED,      /* shared library */
     QN_WHY_CALLED,      /* a word of a reached script */
-    QN_WHY_MENTIONED,   /* a reached executable or a file of the application names it */
+    QN_WHY_MENTIONED,   /* a reached script or a text of the application names it */
+    QN_WHY_STRINGS,     /* a reached executable names it: weaker, its libraries' texts are full of names */
     QN_WHY_SHELL        /* a reached executable runs command lines */
 };
 
+/* `why` and `from` are the first reason that was found, for people; decisions look at `all`, which does not depend on
+ * the order in which reasons were found. What only the tools of a utility image need has the bit of QN_WHY_UTILITY
+ * and no other. */
 struct qn_reach {
     enum qn_why why;
     uint32_t from; /* node, or QN_NO_NODE for roots */
+    uint32_t all;  /* bits 1 << why */
 };
+#define QN_WHY_BIT(why) (1u << (why))
+/* Reasons that mean: something that the image runs starts this program. */
+#define QN_WHY_STARTED                                                                                                 \
+    (QN_WHY_BIT(QN_WHY_ENTRYPOINT) | QN_WHY_BIT(QN_WHY_CMD) | QN_WHY_BIT(QN_WHY_HEALTHCHECK) |                         \
+     QN_WHY_BIT(QN_WHY_COMMAND) | QN_WHY_BIT(QN_WHY_CALLED) | QN_WHY_BIT(QN_WHY_MENTIONED))
 
 struct qn_keep {
     const struct qn_str *paths;
@@ -68,6 +78,7 @@ struct qn_image {
     struct qn_imgconfig config;
     struct qn_package *package;
     size_t package_count;
+    struct qn_package **by_name; /* sorted by name, architecture, place in the database */
     struct qn_databases db;
     struct qn_osrelease os;
     struct qn_reach *reach; /* one per node */
@@ -90,11 +101,16 @@ void qn_image_fini(struct qn_image *img);
 bool qn_image_text(const struct qn_image *img, struct qn_str path, struct qn_str *text);
 /* The captured content of a node; false when it has none. */
 bool qn_node_text(const struct qn_image *img, uint32_t node, struct qn_str *text);
-/* Finds the package of a name (any architecture), or QN_NO_PACKAGE. */
-uint32_t qn_image_package(const struct qn_image *img, struct qn_str name);
+/* Finds the first package of a name and architecture ("" for any), or QN_NO_PACKAGE. */
+uint32_t qn_image_package(const struct qn_image *img, struct qn_str name, struct qn_str arch);
 static inline bool qn_image_reached(const struct qn_image *img, uint32_t node)
 {
     return img->reach[node].why != QN_WHY_NONE;
+}
+/* Whether it is reached for another reason than that the image exists for its tools. */
+static inline bool qn_image_needed(const struct qn_image *img, uint32_t node)
+{
+    return (img->reach[node].all & ~QN_WHY_BIT(QN_WHY_UTILITY)) != 0;
 }
 /* "usr/sbin/nginx is needed: entrypoint" ... the chain of reasons of a reached node, printed into `b`. */
 int qn_image_explain(const struct qn_image *img, uint32_t node, struct qn_buf *b, struct qn_err *e) QN_MUST_CHECK;

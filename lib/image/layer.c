@@ -8,6 +8,7 @@
 #define MAGIC        0x5354434146434e51ull /* "QNCFACTS" */
 #define TRAILER_SIZE 128u
 #define NEEDED_MAX   4096u
+#define SEGMENTS_MAX (1u << 20)
 #define FLAG_SPARSE  1u
 #define FLAG_CAPS    2u
 #define FLAG_WHOLE   4u
@@ -33,6 +34,16 @@ static int put_elf(struct qn_buf *b, const struct qn_elf_facts *f, struct qn_err
     return 0;
 }
 
+static int put_segments(struct qn_buf *b, const struct qn_entry *n, struct qn_err *e)
+{
+    if (qn_buf_u32(b, n->segments, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < n->segments; i++)
+        if (qn_buf_u64(b, n->segment[i].off, e) < 0 || qn_buf_u64(b, n->segment[i].len, e) < 0)
+            return -1;
+    return 0;
+}
+
 static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_at, struct qn_err *e)
 {
     uint32_t flags = (n->sparse ? FLAG_SPARSE : 0) | (n->caps ? FLAG_CAPS : 0) | (n->captured ? FLAG_WHOLE : 0) |
@@ -49,12 +60,14 @@ static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_a
         if (qn_buf_u64(b, longs[i], e) < 0)
             return -1;
     if (qn_buf_lstr(b, n->path, e) < 0 || qn_buf_lstr(b, n->link, e) < 0 || qn_buf_lstr(b, n->uname, e) < 0 ||
-        qn_buf_lstr(b, n->gname, e) < 0 || qn_buf_lstr(b, n->pax, e) < 0)
+        qn_buf_lstr(b, n->gname, e) < 0 || qn_buf_lstr(b, n->pax, e) < 0 || (n->sparse && put_segments(b, n, e) < 0))
         return -1;
     if (n->content == QN_ELF)
         return put_elf(b, &n->elf, e);
     if (n->content == QN_SCRIPT)
-        return qn_buf_lstr(b, n->script.interpreter, e) < 0 ? -1 : qn_buf_lstr(b, n->script.argument, e);
+        return qn_buf_lstr(b, n->script.interpreter, e) < 0 || qn_buf_lstr(b, n->script.argument, e) < 0
+                   ? -1
+                   : qn_buf_lstr(b, n->script.program, e);
     return 0;
 }
 
@@ -75,7 +88,7 @@ int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at,
     qn_auto_buf struct qn_buf b = {0};
     uint64_t written = 0;
 
-    qn_buf_init(&b, 16u << 20);
+    qn_buf_init(&b, 64u << 20);
     for (size_t i = 0; i < index->count; i++) {
         if (put_entry(&b, &index->entry[i], text_at[i], e) < 0)
             return -1;
@@ -117,19 +130,56 @@ static int get_elf(struct qn_cur *c, struct qn_arena *arena, struct qn_elf_facts
     return 0;
 }
 
-static bool plausible(const struct qn_entry *n, uint64_t tar_size)
+static int get_segments(struct qn_cur *c, struct qn_arena *arena, struct qn_entry *n, struct qn_err *e)
+{
+    uint32_t count = qn_cur_u32(c);
+    uint64_t at = 0, data = 0;
+
+    if (c->bad || count > SEGMENTS_MAX || count > c->n / 16)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: sparse record");
+    struct qn_tar_segment *s = qn_arena_alloc(arena, count, sizeof *s, e);
+    if (!s)
+        return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        s[i].off = qn_cur_u64(c);
+        s[i].len = qn_cur_u64(c);
+        if (s[i].off < at || s[i].off > n->size || s[i].len > n->size - s[i].off)
+            return qn_fail(e, QN_E_MALFORMED, "layer facts: sparse record");
+        at = s[i].off + s[i].len;
+        data += s[i].len;
+    }
+    if (data > n->end - n->data)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: sparse record");
+    n->segment = s;
+    n->segments = count;
+    return 0;
+}
+
+static bool clean_path(struct qn_str path)
 {
     char clean[QN_PATH_MAX];
     struct qn_str same;
     struct qn_err e;
 
+    return qn_path_clean(path, clean, &same, &e) == 0 && qn_str_eq(same, path);
+}
+
+/* What readers rely on without looking again. Only files have content. */
+static bool plausible(const struct qn_entry *n, uint64_t tar_size)
+{
     if (n->type < QN_FILE || n->type > QN_OPAQUE || n->content > QN_TEXT || n->mode > 07777)
         return false;
-    if (n->begin > n->data || n->data > n->end || n->end > tar_size)
+    if (n->begin > n->data || n->data > n->end || n->end > tar_size || n->mtime_nsec > 999999999)
         return false;
     if (n->type == QN_FILE && !n->sparse && n->size > n->end - n->data)
         return false;
-    return qn_path_clean(n->path, clean, &same, &e) == 0 && qn_str_eq(same, n->path);
+    if ((n->type != QN_FILE || n->sparse) && (n->content != QN_OTHER || n->captured))
+        return false;
+    if (n->captured ? n->text.n != n->size : n->text.n != 0)
+        return false;
+    if (n->content == QN_ELF && (n->elf.class < 1 || n->elf.class > 2 || n->elf.data < 1 || n->elf.data > 2))
+        return false;
+    return clean_path(n->path) && (n->type != QN_HARDLINK || clean_path(n->link));
 }
 
 static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *arena, struct qn_entry *n, struct qn_err *e)
@@ -164,11 +214,37 @@ static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *aren
     if (c->bad || text_at > file.n || text_n > file.n - text_at)
         return qn_fail(e, QN_E_MALFORMED, "layer facts: entry runs past the end");
     n->text = qn_str_n(file.p + text_at, (size_t)text_n);
+    if (n->sparse && (n->data > n->end || get_segments(c, arena, n, e) < 0))
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: sparse record");
     if (n->content == QN_ELF)
         return get_elf(c, arena, &n->elf, e);
     if (n->content == QN_SCRIPT) {
         n->script.interpreter = qn_cur_lstr(c);
         n->script.argument = qn_cur_lstr(c);
+        n->script.program = qn_cur_lstr(c);
+    }
+    return 0;
+}
+
+/* Entries number the places of an archive, each once, and stand there one behind the other. */
+static int check_places(const struct qn_layer_index *ix, struct qn_arena *arena, struct qn_err *e)
+{
+    uint32_t *at = qn_arena_alloc(arena, ix->count, sizeof *at, e);
+    uint64_t end = 0;
+
+    if (!at)
+        return -1;
+    for (size_t i = 0; i < ix->count; i++) {
+        uint32_t seq = ix->entry[i].seq;
+        if (seq >= ix->count || at[seq])
+            return qn_fail(e, QN_E_MALFORMED, "layer facts: entry %zu has another one's place", i);
+        at[seq] = (uint32_t)i + 1;
+    }
+    for (size_t i = 0; i < ix->count; i++) {
+        const struct qn_entry *n = &ix->entry[at[i] - 1];
+        if (n->begin < end || n->end > ix->tail)
+            return qn_fail(e, QN_E_MALFORMED, "layer facts: entries overlap in the archive");
+        end = n->end;
     }
     return 0;
 }
@@ -191,7 +267,7 @@ int qn_layer_decode(struct qn_str file, struct qn_arena *arena, struct qn_layer_
         return qn_fail(e, QN_E_MALFORMED, "layer facts: not of version %u", QN_FACTS_VERSION);
     struct qn_cur c = qn_cur_init(file.p, file.n - TRAILER_SIZE);
     c = qn_cur_at(&c, at, len);
-    if (c.bad || count > len / 64)
+    if (c.bad || count > len / 64 || count > UINT32_MAX - 1)
         return qn_fail(e, QN_E_MALFORMED, "layer facts: entry table out of bounds");
     ix.count = (size_t)count;
     ix.entry = qn_arena_alloc(arena, ix.count, sizeof *ix.entry, e);
@@ -205,6 +281,8 @@ int qn_layer_decode(struct qn_str file, struct qn_arena *arena, struct qn_layer_
     }
     if (c.n != 0)
         return qn_fail(e, QN_E_MALFORMED, "layer facts: bytes after the last entry");
+    if (check_places(&ix, arena, e) < 0)
+        return -1;
     *out = ix;
     return 0;
 }

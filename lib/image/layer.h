@@ -13,11 +13,12 @@
 #include "base/mem.h"
 #include "base/sink.h"
 #include "formats/digest.h"
+#include "formats/tar.h"
 
 #include <stdint.h>
 
 /* Changes whenever the scanner learns something new, so that cached facts of an older engine are not used. */
-#define QN_FACTS_VERSION 1u
+#define QN_FACTS_VERSION 2u
 
 enum qn_entry_type {
     QN_FILE = 1,
@@ -57,6 +58,7 @@ struct qn_elf_facts {
 struct qn_script_facts {
     struct qn_str interpreter; /* "/bin/sh", "/usr/bin/env" */
     struct qn_str argument;    /* the rest of the first line */
+    struct qn_str program;     /* what env starts ("python3"), or empty */
 };
 
 struct qn_entry {
@@ -72,12 +74,14 @@ struct qn_entry {
     uint64_t size; /* bytes of content */
     int64_t mtime;
     uint32_t mtime_nsec;
-    bool sparse;               /* content is stored as a sparse map: copied as it is, never edited */
-    bool caps;                 /* carries security.capability */
-    uint32_t seq;              /* position in the archive */
-    uint64_t begin, data, end; /* in the uncompressed tar: first header, content, end with padding */
-    struct qn_str text;        /* captured content, or empty */
-    bool captured;             /* `text` is the whole content */
+    bool sparse;                          /* content is stored as runs of data; `size` counts the gaps too */
+    bool caps;                            /* carries security.capability */
+    uint32_t seq;                         /* position in the archive */
+    uint64_t begin, data, end;            /* in the uncompressed tar: first header, content, end with padding */
+    const struct qn_tar_segment *segment; /* the runs of a sparse file */
+    uint32_t segments;
+    struct qn_str text; /* captured content, or empty */
+    bool captured;      /* `text` is the whole content */
     struct qn_mentions mentions;
     struct qn_elf_facts elf;       /* content is QN_ELF */
     struct qn_script_facts script; /* content is QN_SCRIPT */
@@ -97,7 +101,8 @@ int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at,
                     const struct qn_sink *out, struct qn_err *e) QN_MUST_CHECK;
 
 /* Decodes a facts file. The index borrows `file` and allocates from `arena`. MALFORMED for anything out of bounds,
- * out of order, or of another version. */
+ * out of order, or of another version: entries are sorted, their numbers are those of their places in the archive, and
+ * there they do not overlap. */
 int qn_layer_decode(struct qn_str file, struct qn_arena *arena, struct qn_layer_index *out,
                     struct qn_err *e) QN_MUST_CHECK;
 

@@ -44,14 +44,26 @@ static int add_package(struct qn_image *img, struct packages *ps, struct qn_pack
     return 0;
 }
 
+/* The text of a database; 0 when there is none, -1 when it is there and was not read: an image whose packages nobody
+ * knows cannot be kept true. */
+static int database_text(const struct qn_image *img, uint32_t node, struct qn_str *text, struct qn_err *e)
+{
+    if (qn_node_text(img, node, text))
+        return 1;
+    if (node == QN_NO_NODE || img->tree.node[node].type != QN_FILE)
+        return 0;
+    return qn_fail(e, QN_E_LIMIT, "/%s: too large or sparse, its packages cannot be read",
+                   QN_Q(img->tree.node[node].path));
+}
+
 static int read_dpkg_file(struct qn_image *img, uint32_t node, struct packages *ps, struct qn_err *e)
 {
     struct qn_str rest;
     struct qn_dpkg_stanza s;
-    int r;
+    int r = database_text(img, node, &rest, e);
 
-    if (!qn_node_text(img, node, &rest))
-        return 0;
+    if (r <= 0)
+        return r;
     while ((r = qn_dpkg_next(&rest, &s, e)) > 0) {
         if (!qn_dpkg_is_installed(&s))
             continue;
@@ -75,10 +87,10 @@ static int read_apk_file(struct qn_image *img, struct packages *ps, struct qn_er
 {
     struct qn_str rest;
     struct qn_apk_stanza s;
-    int r;
+    int r = database_text(img, img->db.apk_installed, &rest, e);
 
-    if (!qn_node_text(img, img->db.apk_installed, &rest))
-        return 0;
+    if (r <= 0)
+        return r;
     while ((r = qn_apk_next(&rest, &s, e)) > 0) {
         struct qn_package p = {.kind = QN_PACKAGE_APK,
                                .name = s.name,
@@ -120,21 +132,59 @@ static void own(struct qn_image *img, struct qn_str path, uint32_t package)
         img->tree.node[n].package = package;
 }
 
-/* A diverted file stands under another name unless its owner is who diverted it (dpkg-divert(1)). */
-static struct qn_str diverted(struct qn_str diversions, struct qn_str path, struct qn_str package)
+struct diversions {
+    struct qn_dpkg_diversion *at; /* sorted by `from`, without leading slashes */
+    size_t count, cap;
+};
+
+static struct qn_str relative(struct qn_str path)
+{
+    while (path.n && path.p[0] == '/')
+        path = qn_str_from(path, 1);
+    return path;
+}
+
+static int by_from(const void *a, const void *b)
+{
+    const struct qn_dpkg_diversion *x = a, *y = b;
+    int c = qn_str_cmp(x->from, y->from);
+    /* The place in the file decides between two of one path: the raw views stand in file order. */
+    return c ? c : ((uintptr_t)x->raw.p > (uintptr_t)y->raw.p) - ((uintptr_t)x->raw.p < (uintptr_t)y->raw.p);
+}
+
+static int read_diversions(const struct qn_image *img, struct diversions *out, struct qn_err *e)
 {
     struct qn_dpkg_diversion d;
+    struct qn_str text;
 
-    while (qn_dpkg_diversion_next(&diversions, &d)) {
-        struct qn_str from = d.from, to = d.to;
-        while (from.n && from.p[0] == '/')
-            from = qn_str_from(from, 1);
-        while (to.n && to.p[0] == '/')
-            to = qn_str_from(to, 1);
-        if (qn_str_eq(from, path) && !qn_str_eq(d.package, package))
-            return to;
+    if (!qn_image_text(img, QN_STR("var/lib/dpkg/diversions"), &text))
+        return 0;
+    while (qn_dpkg_diversion_next(&text, &d)) {
+        d.from = relative(d.from);
+        d.to = relative(d.to);
+        if (qn_grow((void **)&out->at, &out->cap, out->count + 1, sizeof *out->at, MAX_PACKAGES, e) < 0)
+            return qn_err_wrap(e, "/var/lib/dpkg/diversions");
+        out->at[out->count++] = d;
     }
-    return path;
+    if (out->count)
+        qsort(out->at, out->count, sizeof *out->at, by_from);
+    return 0;
+}
+
+/* A diverted file stands under another name unless its owner is who diverted it (dpkg-divert(1)). */
+static struct qn_str diverted(const struct diversions *d, struct qn_str path, struct qn_str package)
+{
+    size_t lo = 0, hi = d->count;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (qn_str_cmp(d->at[mid].from, path) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < d->count && qn_str_eq(d->at[lo].from, path) && !qn_str_eq(d->at[lo].package, package) ? d->at[lo].to
+                                                                                                      : path;
 }
 
 static bool list_text(const struct qn_image *img, const struct qn_package *p, struct qn_str *text)
@@ -148,7 +198,7 @@ static bool list_text(const struct qn_image *img, const struct qn_package *p, st
     return n > 0 && (size_t)n < sizeof path && qn_image_text(img, qn_str_c(path), text);
 }
 
-static void own_dpkg(struct qn_image *img, uint32_t index, struct qn_str diversions)
+static void own_dpkg(struct qn_image *img, uint32_t index, const struct diversions *diversions)
 {
     const struct qn_package *p = &img->package[index];
     struct qn_str text, path, hash;
@@ -267,10 +317,51 @@ static int read_status_d(struct qn_image *img, struct packages *ps, struct qn_er
     return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct qn_package *const *x = a, *const *y = b;
+    int c = qn_str_cmp((*x)->name, (*y)->name);
+    c = c ? c : qn_str_cmp((*x)->arch, (*y)->arch);
+    return c ? c : (*x > *y) - (*x < *y);
+}
+
+/* Two stanzas of one package and architecture would both claim its list. */
+static bool repeated(const struct qn_image *img, const struct qn_package *p)
+{
+    uint32_t first = qn_image_package(img, p->name, p->arch);
+    return first != QN_NO_PACKAGE && &img->package[first] != p;
+}
+
+static int sort_packages(struct qn_image *img, struct qn_err *e)
+{
+    img->by_name = qn_arena_alloc(&img->arena, img->package_count, sizeof(struct qn_package *), e);
+    if (!img->by_name)
+        return -1;
+    for (size_t i = 0; i < img->package_count; i++)
+        img->by_name[i] = &img->package[i];
+    if (img->package_count)
+        qsort(img->by_name, img->package_count, sizeof *img->by_name, by_name);
+    return 0;
+}
+
+static int own_all(struct qn_image *img, struct qn_err *e)
+{
+    struct diversions diversions = {0};
+    int r = read_diversions(img, &diversions, e);
+
+    for (uint32_t i = 0; r == 0 && i < img->package_count; i++) {
+        if (img->package[i].kind == QN_PACKAGE_APK)
+            r = own_apk(img, i, e);
+        else if (!repeated(img, &img->package[i]))
+            own_dpkg(img, i, &diversions);
+    }
+    free(diversions.at);
+    return r;
+}
+
 int qn_image_packages(struct qn_image *img, struct qn_err *e)
 {
     struct packages ps = {0};
-    struct qn_str diversions = {"", 0};
 
     int r = read_dpkg_file(img, img->db.dpkg_status, &ps, e);
     if (r == 0)
@@ -285,15 +376,8 @@ int qn_image_packages(struct qn_image *img, struct qn_err *e)
         memcpy(img->package, ps.at, ps.count * sizeof *ps.at);
     img->package_count = r == 0 ? ps.count : 0;
     free(ps.at);
-    if (r < 0)
+    if (r < 0 || sort_packages(img, e) < 0 || own_all(img, e) < 0)
         return -1;
-    (void)qn_image_text(img, QN_STR("var/lib/dpkg/diversions"), &diversions);
-    for (uint32_t i = 0; i < img->package_count; i++) {
-        if (img->package[i].kind == QN_PACKAGE_DEB)
-            own_dpkg(img, i, diversions);
-        else if (own_apk(img, i, e) < 0)
-            return -1;
-    }
     own_derived(img);
     return collect_payload(img, e);
 }

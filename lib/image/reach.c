@@ -6,7 +6,6 @@
 #include "words.h"
 
 #include "base/path.h"
-#include "formats/shebang.h"
 
 #include <stdlib.h>
 
@@ -14,14 +13,20 @@ struct work {
     struct qn_image *img;
     uint32_t *queue;
     size_t head, count;
+    bool tools; /* what is reached from here on is only for people at the shell of a utility image */
 };
 
-/* Marks a node; the first reason stays. */
+/* Marks a node; the first reason stays, the others are noted. */
 static void reach(struct work *w, uint32_t node, enum qn_why why, uint32_t from)
 {
-    if (node == QN_NO_NODE || w->img->reach[node].why != QN_WHY_NONE)
+    if (node == QN_NO_NODE)
         return;
-    w->img->reach[node] = (struct qn_reach){why, from};
+    struct qn_reach *r = &w->img->reach[node];
+    r->all |= QN_WHY_BIT(w->tools ? QN_WHY_UTILITY : why);
+    if (r->why != QN_WHY_NONE)
+        return;
+    r->why = why;
+    r->from = from;
     w->queue[w->count++] = node;
 }
 
@@ -75,19 +80,15 @@ static void reach_word(struct work *w, struct qn_str word, enum qn_why why, uint
 /* Every word of a command line that names something. */
 static void reach_line(struct work *w, struct qn_str line, enum qn_why why, uint32_t from)
 {
+    struct qn_shell_words words = {.rest = line};
     struct qn_str word;
-    while (qn_shell_word(&line, &word))
+    while (qn_shell_word(&words, &word))
         reach_word(w, word, why, from);
 }
 
 static bool is_shell(struct qn_str path)
 {
-    static const char *const names[] = {"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"};
-    struct qn_str base = qn_path_base(path);
-    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
-        if (qn_str_eq_c(base, names[i]))
-            return true;
-    return false;
+    return qn_is_shell_name(qn_path_base(path));
 }
 
 /* The words of an argument vector: the program, paths, and the text of "-c TEXT". */
@@ -95,9 +96,32 @@ static void reach_argv(struct work *w, const struct qn_words *argv, size_t from,
 {
     for (size_t i = from; i < argv->n; i++) {
         reach_word(w, argv->v[i], why, QN_NO_NODE);
-        if (qn_str_chr(argv->v[i], ' ') >= 0 || (i > 0 && qn_str_eq(argv->v[i - 1], QN_STR("-c"))))
+        /* Also "--config=/etc/x". */
+        if (qn_str_chr(argv->v[i], ' ') >= 0 || qn_str_chr(argv->v[i], '/') >= 0 ||
+            (i > 0 && qn_str_eq(argv->v[i - 1], QN_STR("-c"))))
             reach_line(w, argv->v[i], why, QN_NO_NODE);
     }
+}
+
+/* Paths in the values of variables: directories stay, files are what somebody reads or starts. */
+static void reach_environment(struct work *w)
+{
+    const struct qn_imgconfig *c = &w->img->config;
+    struct qn_str value, part;
+
+    for (size_t i = 0; i < c->env.n; i++) {
+        ptrdiff_t eq = qn_str_chr(c->env.v[i], '=');
+        value = qn_str_from(c->env.v[i], (size_t)eq + 1);
+        if (eq <= 0 || qn_str_eq(qn_str_head(c->env.v[i], (size_t)eq), QN_STR("PATH")))
+            continue;
+        while (qn_str_next(&value, ':', &part)) {
+            uint32_t n = part.n > 1 && part.p[0] == '/' ? qn_tree_resolve(&w->img->tree, part, false) : QN_NO_NODE;
+            if (n != QN_NO_NODE)
+                reach_chain(w, n, QN_WHY_ENVIRONMENT, QN_NO_NODE);
+        }
+    }
+    if (qn_imgconfig_env(c, "LD_PRELOAD", &value))
+        reach_line(w, value, QN_WHY_ENVIRONMENT, QN_NO_NODE);
 }
 
 static void reach_config(struct work *w)
@@ -118,8 +142,7 @@ static void reach_config(struct work *w)
     reach(w, qn_tree_resolve(&img->tree, c->working_dir, true), QN_WHY_ENTRYPOINT, QN_NO_NODE);
     for (size_t i = 0; i < c->volumes.n; i++)
         reach(w, qn_tree_resolve(&img->tree, c->volumes.v[i], true), QN_WHY_ENTRYPOINT, QN_NO_NODE);
-    if (qn_imgconfig_env(c, "LD_PRELOAD", &value))
-        reach_line(w, value, QN_WHY_ENVIRONMENT, QN_NO_NODE);
+    reach_environment(w);
     if (qn_image_text(img, QN_STR("etc/ld.so.preload"), &value))
         reach_line(w, value, QN_WHY_PRELOAD, QN_NO_NODE);
     const struct qn_words *start = c->entrypoint.n ? &c->entrypoint : &c->cmd;
@@ -156,6 +179,24 @@ static bool system_text(struct qn_str path)
     return qn_str_eq(qn_path_dir(path), QN_STR("etc"));
 }
 
+/* What the making of the image left behind: not the application, whatever it holds. */
+static bool leftover(struct qn_str path)
+{
+    static const char *const dirs[] = {"tmp", "var/tmp", "var/lib/dpkg", "var/cache"};
+    static const char *const inside[] = {".git",    ".hg",       ".svn",  ".bzr",    ".github",
+                                         ".gitlab", ".circleci", ".idea", ".vscode", "__MACOSX"};
+    struct qn_str part;
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
+        if (qn_path_under(path, qn_str_c(dirs[i])))
+            return true;
+    while (qn_str_next(&path, '/', &part))
+        for (size_t i = 0; i < QN_ARRAY_LEN(inside); i++)
+            if (qn_str_eq_c(part, inside[i]))
+                return true;
+    return false;
+}
+
 /* Executables, scripts and configuration that no package owns are the application, tools by name excepted: those need
  * a reason. What was left in a temporary directory is not. */
 static void reach_unowned(struct work *w)
@@ -168,10 +209,8 @@ static void reach_unowned(struct work *w)
             continue;
         int tool = qn_tool_find(qn_path_base(n->path));
         bool named = tool >= 0 && (qn_tool_class(tool) == QN_TOOL_NETWORK || qn_tool_class(tool) == QN_TOOL_MANAGER);
-        bool leftover = qn_path_under(n->path, QN_STR("tmp")) || qn_path_under(n->path, QN_STR("var/tmp")) ||
-                        qn_path_under(n->path, QN_STR("var/lib/dpkg")) || qn_path_under(n->path, QN_STR("var/cache"));
         bool text = n->data->content == QN_TEXT && (img->package_count == 0 || system_text(n->path));
-        if (!named && !leftover && !text)
+        if (!named && !text && !leftover(n->path))
             reach(w, i, QN_WHY_UNOWNED, QN_NO_NODE);
     }
 }
@@ -218,30 +257,31 @@ static void reach_policy(struct work *w, const struct qn_keep *keep)
         reach_line(w, keep->commands[k], QN_WHY_COMMAND, QN_NO_NODE);
 }
 
-/* Package managers are the one kind of tool that an image which exists for its tools still loses: what its own
- * maintenance scripts say about them does not count. */
-static bool for_its_tools(const struct qn_image *img, uint32_t node)
-{
-    for (unsigned hop = 0; node != QN_NO_NODE && hop < 64; hop++) {
-        if (img->reach[node].why == QN_WHY_UTILITY)
-            return true;
-        node = img->reach[node].from;
-    }
-    return false;
-}
-
 static void reach_mentions(struct work *w, uint32_t node, const struct qn_mentions *m, bool elf)
 {
-    bool utility = for_its_tools(w->img, node);
-
     for (int i = 0; i < qn_tool_count(); i++) {
         enum qn_tool_class class = qn_tool_class(i);
-        /* Libraries name system calls like chown and functions like init without meaning the programs. */
+        /* Libraries name system calls like chown and functions like init without meaning the programs. Package
+         * managers are the one kind of tool that a utility image still loses: what its own maintenance scripts say
+         * about them does not count. */
         bool noise =
-            (elf && class != QN_TOOL_NETWORK && class != QN_TOOL_MANAGER) || (utility && class == QN_TOOL_MANAGER);
+            (elf && (class == QN_TOOL_PRIVILEGE || class == QN_TOOL_SERVICE)) || (w->tools && class == QN_TOOL_MANAGER);
         if (qn_mentions_has(m, i) && !noise)
-            reach_word(w, qn_tool_name(i), QN_WHY_MENTIONED, node);
+            reach_word(w, qn_tool_name(i), elf ? QN_WHY_STRINGS : QN_WHY_MENTIONED, node);
     }
+}
+
+/* One program under many names: its strings are the list of them, not what it calls. */
+static bool multi_call(struct qn_str path, bool is_static, const struct qn_mentions *m)
+{
+    struct qn_str base = qn_path_base(path);
+    int network = 0;
+
+    if (qn_str_starts(base, QN_STR("busybox")) || qn_str_eq(base, QN_STR("toybox")))
+        return true;
+    for (int i = 0; i < qn_tool_count(); i++)
+        network += qn_mentions_has(m, i) && qn_tool_class(i) == QN_TOOL_NETWORK;
+    return !is_static && network >= 10;
 }
 
 static void expand_elf(struct work *w, uint32_t node, const struct qn_entry *data)
@@ -266,32 +306,44 @@ static void expand_elf(struct work *w, uint32_t node, const struct qn_entry *dat
     if (f->imports & QN_IMPORT_SHELL)
         reach_word(w, QN_STR("/bin/sh"), QN_WHY_SHELL, node);
     bool starts = f->imports & (QN_IMPORT_SHELL | QN_IMPORT_EXEC);
+    bool table = multi_call(img->tree.node[node].path, f->is_static, &data->mentions);
     /* A C library names many programs that only its callers could start. */
-    if ((starts || f->is_static) && !qn_str_starts(f->soname, QN_STR("libc.")))
+    if ((starts || f->is_static) && !table && !qn_str_starts(f->soname, QN_STR("libc.")))
         reach_mentions(w, node, &data->mentions, true);
+}
+
+/* Names beside a script: what it sources or calls by its own directory ("$(dirname "$0")/lib/x.sh"). */
+static void reach_beside(struct work *w, uint32_t node, struct qn_str dir, struct qn_str word)
+{
+    const struct qn_tree *t = &w->img->tree;
+
+    for (int whole = 0; whole < 2; whole++) {
+        struct qn_str name = whole ? word : qn_path_base(word);
+        while (name.n && name.p[0] == '/')
+            name = qn_str_from(name, 1);
+        uint32_t n = name.n ? qn_tree_resolve_at(t, dir, name, false) : QN_NO_NODE;
+        if (n != QN_NO_NODE && t->node[n].type == QN_FILE)
+            reach_chain(w, n, QN_WHY_CALLED, node);
+    }
 }
 
 static void expand_script(struct work *w, uint32_t node, const struct qn_entry *data)
 {
-    struct qn_shebang bang = {0};
-    struct qn_str dir = qn_path_dir(w->img->tree.node[node].path), text = data->text, word;
-    bool utility = for_its_tools(w->img, node);
+    struct qn_str dir = qn_path_dir(w->img->tree.node[node].path), word;
+    struct qn_shell_words words = {.rest = data->text};
 
     reach_word(w, data->script.interpreter, QN_WHY_INTERPRETER, node);
-    if (qn_shebang_parse(text, &bang) && bang.program.n)
-        reach_word(w, bang.program, QN_WHY_INTERPRETER, node);
+    if (data->script.program.n)
+        reach_word(w, data->script.program, QN_WHY_INTERPRETER, node);
     reach_mentions(w, node, &data->mentions, false);
-    if (!is_shell(data->script.interpreter) && !is_shell(bang.program))
+    if (!is_shell(data->script.interpreter) && !is_shell(data->script.program))
         return;
-    while (qn_shell_word(&text, &word)) {
+    while (qn_shell_word(&words, &word)) {
         int tool = qn_tool_find(qn_path_base(word));
-        if (word.n >= QN_PATH_MAX || (utility && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
+        if (word.n >= QN_PATH_MAX || (w->tools && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
             continue;
         reach_word(w, word, QN_WHY_CALLED, node);
-        /* Names beside the script: what it sources or calls by its own directory. */
-        uint32_t beside = qn_tree_resolve_at(&w->img->tree, dir, qn_path_base(word), false);
-        if (beside != QN_NO_NODE && w->img->tree.node[beside].type == QN_FILE)
-            reach_chain(w, beside, QN_WHY_CALLED, node);
+        reach_beside(w, node, dir, word);
     }
 }
 
@@ -327,6 +379,7 @@ int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_e
     reach_unowned(&w);
     while (w.head < w.count)
         expand(&w, w.queue[w.head++]);
+    w.tools = true;
     reach_utility(&w);
     while (w.head < w.count)
         expand(&w, w.queue[w.head++]);
@@ -340,7 +393,7 @@ static const char *why_text(enum qn_why why)
         [QN_WHY_ENTRYPOINT] = "it is the entrypoint",
         [QN_WHY_CMD] = "it is in the command",
         [QN_WHY_HEALTHCHECK] = "the health check runs it",
-        [QN_WHY_ENVIRONMENT] = "LD_PRELOAD names it",
+        [QN_WHY_ENVIRONMENT] = "an environment variable names it",
         [QN_WHY_PRELOAD] = "/etc/ld.so.preload names it",
         [QN_WHY_UNOWNED] = "it belongs to the application (no package owns it)",
         [QN_WHY_UTILITY] = "the image starts a shell and exists for its tools",
@@ -351,6 +404,7 @@ static const char *why_text(enum qn_why why)
         [QN_WHY_NEEDED] = "it is needed by",
         [QN_WHY_CALLED] = "it is called by",
         [QN_WHY_MENTIONED] = "it is mentioned by",
+        [QN_WHY_STRINGS] = "it is mentioned by",
         [QN_WHY_SHELL] = "command lines are run by",
     };
     return texts[why];
@@ -362,7 +416,7 @@ int qn_image_explain(const struct qn_image *img, uint32_t node, struct qn_buf *b
         struct qn_reach r = img->reach[node];
         if (qn_buf_printf(b, e, "%s%s", hop ? ", because " : "", why_text(r.why)) < 0)
             return -1;
-        if (r.from == QN_NO_NODE)
+        if (r.why == QN_WHY_NONE || r.from == QN_NO_NODE)
             return 0;
         if (qn_buf_printf(b, e, " /%s", QN_Q(img->tree.node[r.from].path)) < 0)
             return -1;

@@ -102,6 +102,19 @@ static int whiteout(struct qn_scan_state *s, struct qn_entry *n, struct qn_err *
     return qn_arena_printf(&s->arena, &n->path, e, "%.*s%s%.*s", QN_FMT(dir), dir.n ? "/" : "", QN_FMT(base));
 }
 
+static int keep_segments(struct qn_scan_state *s, const struct qn_tar_entry *t, struct qn_entry *n, struct qn_err *e)
+{
+    struct qn_tar_segment *copy = qn_arena_alloc(&s->arena, t->segments, sizeof *copy, e);
+
+    if (!copy)
+        return -1;
+    for (size_t i = 0; i < t->segments; i++)
+        copy[i] = t->segment[i];
+    n->segment = copy;
+    n->segments = (uint32_t)t->segments;
+    return 0;
+}
+
 static int on_entry(void *ctx, const struct qn_tar_entry *t, struct qn_err *e)
 {
     struct qn_scan_state *s = ctx;
@@ -135,8 +148,9 @@ static int on_entry(void *ctx, const struct qn_tar_entry *t, struct qn_err *e)
     if (qn_arena_str(&s->arena, link, &n.link, e) < 0 || qn_arena_str(&s->arena, t->uname, &n.uname, e) < 0 ||
         qn_arena_str(&s->arena, t->gname, &n.gname, e) < 0 || qn_arena_str(&s->arena, t->pax, &n.pax, e) < 0)
         return -1;
-    if (whiteout(s, &n, e) < 0)
+    if (whiteout(s, &n, e) < 0 || (n.type == QN_FILE && n.sparse && keep_segments(s, t, &n, e) < 0))
         return -1;
+    n.sparse = n.type == QN_FILE && n.sparse;
     s->current = n.type == QN_FILE && !n.sparse;
     s->entry[s->count++] = n;
     return 0;

@@ -40,14 +40,48 @@ int qn_tool_find(struct qn_str base)
     return -1;
 }
 
+bool qn_is_shell_name(struct qn_str base)
+{
+    static const char *const names[] = {"sh",   "bash", "dash", "ash",  "zsh",   "ksh",
+                                        "mksh", "csh",  "tcsh", "fish", "rbash", "busybox"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
+        if (qn_str_eq_c(base, names[i]))
+            return true;
+    return false;
+}
+
 static bool word_byte(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
            c == '.' || c >= 0x80;
 }
 
-void qn_mentions_text(struct qn_str text, struct qn_mentions *m)
+/* Names that are also everyday words; those behind the NULL only in texts, in an executable's strings they are
+ * commands. */
+static bool everyday(struct qn_str name, bool text)
 {
+    static const char *const words[] = {"host",   "route", "bridge", "ip",   "ss",   "tc",      "nc",
+                                        "ftp",    "arp",   NULL,     "ping", "init", "service", "mount",
+                                        "passwd", "apt",   "su",     "cron", "git",  "dig"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(words) && (words[i] || text); i++)
+        if (words[i] && qn_str_eq_c(name, words[i]))
+            return true;
+    return false;
+}
+
+/* Lengths of the names that start with a byte, as bits: most words are none of them at a glance. */
+static void tool_lengths(uint32_t out[256])
+{
+    memset(out, 0, 256 * sizeof *out);
+    for (size_t i = 0; i < QN_ARRAY_LEN(tools); i++)
+        out[(unsigned char)tools[i].name.p[0]] |= 1u << tools[i].name.n;
+}
+
+static void whole_words(struct qn_str text, bool every, struct qn_mentions *m)
+{
+    uint32_t lengths[256];
+
+    tool_lengths(lengths);
     for (size_t i = 0; i < text.n;) {
         size_t start = i;
         while (i < text.n && word_byte((unsigned char)text.p[i]))
@@ -55,9 +89,11 @@ void qn_mentions_text(struct qn_str text, struct qn_mentions *m)
         size_t n = i - start;
         while (n > 0 && text.p[start + n - 1] == '.') /* the end of a sentence */
             n--;
-        if (n >= 2 && n <= 20) {
-            int row = qn_tool_find(qn_str_n(text.p + start, n));
-            if (row >= 0)
+        if (n >= 2 && n <= 20 && (lengths[(unsigned char)text.p[start]] >> n & 1)) {
+            struct qn_str word = qn_str_n(text.p + start, n);
+            int row = qn_tool_find(word);
+            bool quoted = start > 0 && memchr("/\"'`=", text.p[start - 1], 5);
+            if (row >= 0 && (every || quoted || !everyday(word, true)))
                 qn_mentions_set(m, row);
         }
         if (i == start)
@@ -65,13 +101,9 @@ void qn_mentions_text(struct qn_str text, struct qn_mentions *m)
     }
 }
 
-static bool everyday(struct qn_str name)
+void qn_mentions_text(struct qn_str text, struct qn_mentions *m)
 {
-    static const char *const words[] = {"host", "route", "bridge", "ip", "ss", "tc", "nc", "ftp", "arp"};
-    for (size_t i = 0; i < QN_ARRAY_LEN(words); i++)
-        if (qn_str_eq_c(name, words[i]))
-            return true;
-    return false;
+    whole_words(text, false, m);
 }
 
 void qn_mentions_string(struct qn_str text, struct qn_mentions *m)
@@ -81,17 +113,18 @@ void qn_mentions_string(struct qn_str text, struct qn_mentions *m)
     ptrdiff_t slash = qn_str_rchr(first, '/');
     int row = qn_tool_find(slash < 0 ? first : qn_str_from(first, (size_t)slash + 1));
 
-    if (row >= 0 && (blank >= 0 || slash >= 0 || !everyday(first)))
+    if (row >= 0 && (blank >= 0 || slash >= 0 || !everyday(first, false)))
         qn_mentions_set(m, row);
     /* "exec /usr/bin/ssh", "sh -c curl ..." */
     if (blank >= 0 && qn_str_find(text, QN_STR("bin/")) >= 0)
-        qn_mentions_text(text, m);
+        whole_words(text, false, m);
 }
 
 void qn_mentions_blob(struct qn_str bytes, struct qn_mentions *m)
 {
-    qn_mentions_text(bytes, m);
+    whole_words(bytes, true, m);
     for (int i = 0; i < qn_tool_count(); i++)
-        if (tools[i].name.n >= 4 && !qn_mentions_has(m, i) && qn_str_find(bytes, tools[i].name) >= 0)
+        if ((tools[i].name.n >= 4 || tools[i].class != QN_TOOL_MANAGER) && !qn_mentions_has(m, i) &&
+            qn_str_find(bytes, tools[i].name) >= 0)
             qn_mentions_set(m, i);
 }

@@ -6,13 +6,16 @@
 
 #include <stdint.h>
 
-enum qn_tool_class { QN_TOOL_NETWORK = 1, QN_TOOL_MANAGER, QN_TOOL_PRIVILEGE, QN_TOOL_SERVICE };
+/* CALLER: not a tool that a rule removes, but one that calls such tools. */
+enum qn_tool_class { QN_TOOL_NETWORK = 1, QN_TOOL_MANAGER, QN_TOOL_PRIVILEGE, QN_TOOL_SERVICE, QN_TOOL_CALLER };
 
 /* One bit a row of the table. */
 struct qn_mentions {
     uint64_t bit[2];
 };
 
+/* Whether a base name is that of a shell. */
+bool qn_is_shell_name(struct qn_str base);
 /* Row number of a base name, or -1. */
 int qn_tool_find(struct qn_str base);
 /* Base name and class of a row; the row must be in [0, qn_tool_count()). */
@@ -30,13 +33,14 @@ static inline bool qn_mentions_has(const struct qn_mentions *m, int row)
     return row >= 0 && (m->bit[row / 64] >> (row % 64) & 1) != 0;
 }
 
-/* Sets the bit of every tool that `text` names as a whole word; a word also ends a path ("/usr/bin/curl"). */
+/* Sets the bit of every tool that `text` names as a whole word; a word also ends a path ("/usr/bin/curl"). Names that
+ * are also everyday words count only behind a slash, a quote or "=": "/sbin/ip", exec("ip addr"), command=ip. */
 void qn_mentions_text(struct qn_str text, struct qn_mentions *m);
 /* The same for one string of an executable: it must be the name, a path that ends in it, or a command line that starts
  * with either. Names that are also everyday words count only as paths and command lines. */
 void qn_mentions_string(struct qn_str text, struct qn_mentions *m);
-/* The same for the bytes of a static executable, whose strings have no ends: names of four letters and more count
- * wherever they stand, shorter ones only as whole words. */
+/* The same for the bytes of a static executable, whose strings have no ends: names count wherever they stand, those of
+ * package managers only as whole words when they are shorter than four letters. */
 void qn_mentions_blob(struct qn_str bytes, struct qn_mentions *m);
 
 #endif

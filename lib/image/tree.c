@@ -7,27 +7,35 @@
 #define MAX_NODES 4000000u
 #define MAX_STEPS 40u
 
+const struct qn_entry *qn_layer_target(const struct qn_layer_index *layer, const struct qn_entry *entry)
+{
+    size_t lo = 0, hi = layer->count;
+
+    /* The last entry of that name that stands earlier in the archive. */
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int c = qn_path_cmp(layer->entry[mid].path, entry->link);
+        if (c < 0 || (c == 0 && layer->entry[mid].seq < entry->seq))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (unsigned hop = 0; lo > 0 && hop < 8; hop++) {
+        const struct qn_entry *target = &layer->entry[--lo];
+        if (!qn_str_eq(target->path, entry->link))
+            return NULL;
+        if (target->type <= QN_FIFO)
+            return target;
+    }
+    return NULL;
+}
+
 const struct qn_entry *qn_layer_data(const struct qn_layer_index *layer, const struct qn_entry *entry)
 {
-    for (unsigned hop = 0; hop < 8; hop++) {
+    for (unsigned hop = 0; entry && hop < 8; hop++) {
         if (entry->type != QN_HARDLINK)
             return entry;
-        size_t lo = 0, hi = layer->count;
-        while (lo < hi) {
-            size_t mid = lo + (hi - lo) / 2;
-            if (qn_path_cmp(layer->entry[mid].path, entry->link) < 0)
-                lo = mid + 1;
-            else
-                hi = mid;
-        }
-        /* The target stands earlier in the archive; of several entries of that name the last such one counts. */
-        const struct qn_entry *target = NULL;
-        for (; lo < layer->count && qn_str_eq(layer->entry[lo].path, entry->link); lo++)
-            if (layer->entry[lo].seq < entry->seq && layer->entry[lo].type <= QN_FIFO)
-                target = &layer->entry[lo];
-        if (!target)
-            return NULL;
-        entry = target;
+        entry = qn_layer_target(layer, entry);
     }
     return NULL;
 }
@@ -87,52 +95,54 @@ static int push_change(struct changes *c, struct change ch, struct qn_err *e)
     return 0;
 }
 
-/* Adds `implicit` for every directory above `path` that is not on the path of the change before. */
-static int push_parents(struct changes *c, struct qn_str path, struct qn_err *e)
-{
-    size_t common = 0;
+/* Changes above the current one, outermost first. */
+struct above {
+    size_t at[QN_PATH_MAX / 2 + 2];
+    size_t n;
+};
 
-    if (c->count) {
-        struct qn_str last = c->at[c->count - 1].path;
-        while (common < path.n && common < last.n && path.p[common] == last.p[common])
-            common++;
-        /* Everything up to the last component that both share is there already. */
-        bool whole = common == last.n && common < path.n && path.p[common] == '/';
-        if (!whole)
-            while (common > 0 && path.p[common - 1] != '/')
-                common--;
-    }
-    for (size_t i = common + (common == 0 ? 0 : 1); i < path.n; i++) {
-        if (path.p[i] != '/')
+/* Finds or adds the change of `path`, and one for every directory above it that the layer does not list: those say
+ * nothing unless something below them is there. `above` then ends with the change itself. */
+static int change_of(struct changes *c, struct above *above, struct qn_str path, struct qn_err *e)
+{
+    while (above->n && !qn_path_under(path, c->at[above->at[above->n - 1]].path))
+        above->n--;
+    size_t have = above->n ? c->at[above->at[above->n - 1]].path.n : 0;
+    bool found = above->n && have == path.n;
+    for (size_t i = have + (have ? 1 : 0); !found && i <= path.n; i++) {
+        if (i < path.n && path.p[i] != '/')
             continue;
-        struct qn_str dir = qn_str_head(path, i);
-        if (c->count && qn_str_eq(c->at[c->count - 1].path, dir))
-            continue;
-        if (push_change(c, (struct change){.path = dir, .implicit = true}, e) < 0)
+        if (push_change(c, (struct change){.path = qn_str_head(path, i)}, e) < 0)
             return -1;
+        above->at[above->n++] = c->count - 1;
     }
     return 0;
 }
 
 static int collect(const struct qn_layer_index *ix, struct changes *c, struct qn_err *e)
 {
+    struct above above = {.n = 0};
+
     for (size_t i = 0; i < ix->count; i++) {
         const struct qn_entry *en = &ix->entry[i];
         /* A character device 0:0 is how overlayfs itself writes a whiteout, and the runtimes hand it down as it is. */
         bool device = en->type == QN_CHAR && en->dev_major == 0 && en->dev_minor == 0;
-        bool mark = en->type == QN_WHITEOUT || en->type == QN_OPAQUE || device;
-        if (!mark && push_parents(c, en->path, e) < 0)
+        if (change_of(c, &above, en->path, e) < 0)
             return -1;
-        if (c->count == 0 || !qn_str_eq(c->at[c->count - 1].path, en->path))
-            if (push_change(c, (struct change){.path = en->path}, e) < 0)
-                return -1;
-        struct change *ch = &c->at[c->count - 1];
+        struct change *ch = &c->at[above.at[above.n - 1]];
         if (en->type == QN_WHITEOUT || device)
             ch->whiteout = true;
         else if (en->type == QN_OPAQUE)
             ch->opaque = true;
         else
             ch->entry = en;
+        /* What stands above something that is there must be there. */
+        for (size_t k = above.n - 1; ch->entry && k-- > 0;) {
+            struct change *dir = &c->at[above.at[k]];
+            if (dir->entry || dir->implicit)
+                break;
+            dir->implicit = true;
+        }
     }
     return 0;
 }
@@ -327,7 +337,7 @@ static bool walk_step(struct walk *w, const struct qn_tree *t, bool follow_last)
     memcpy(w->at + w->n, name, n);
     w->n += n;
     uint32_t node = qn_tree_find(t, qn_str_n(w->at, w->n));
-    bool last = qn_str_trim(qn_str_n(w->rest, w->rest_n)).n == 0;
+    bool last = w->rest_n == 0;
     if (node == QN_NO_NODE || t->node[node].type != QN_SYMLINK || (last && !follow_last))
         return true;
     if (++w->steps > MAX_STEPS)

@@ -2,28 +2,55 @@
 
 static bool separates(char c)
 {
-    return (unsigned char)c <= ' ' || memchr(";&|<>(){}`$=\"'\\,!", c, 18) != NULL;
+    return (unsigned char)c <= ' ' || memchr(";&|<>(){}`$=\"'\\,!", c, 17) != NULL;
 }
 
-bool qn_shell_word(struct qn_str *rest, struct qn_str *word)
+/* Whether a "#" behind this byte starts a comment. */
+static bool before_comment(char c)
 {
-    struct qn_str s = *rest;
+    return (unsigned char)c <= ' ' || memchr(";&|()", c, 5) != NULL;
+}
 
-    for (;;) {
-        size_t i = 0;
-        while (i < s.n && separates(s.p[i]))
-            i++;
-        s = qn_str_from(s, i);
-        if (s.n == 0 || s.p[0] != '#')
-            break;
-        ptrdiff_t eol = qn_str_chr(s, '\n');
-        s = qn_str_from(s, eol < 0 ? s.n : (size_t)eol);
+/* Skips what stands between words. */
+static void skip(struct qn_shell_words *self)
+{
+    struct qn_str *s = &self->rest;
+
+    while (s->n) {
+        char c = s->p[0];
+        bool comment = c == '#' && !self->quote && (!self->inside || before_comment(s->p[-1]));
+        if (comment) {
+            ptrdiff_t eol = qn_str_chr(*s, '\n');
+            *s = qn_str_from(*s, eol < 0 ? s->n : (size_t)eol);
+            self->inside = true;
+            continue;
+        }
+        if (!separates(c))
+            return;
+        self->inside = true;
+        if (c == '\\' && self->quote != '\'') {
+            *s = qn_str_from(*s, s->n > 1 && separates(s->p[1]) ? 2 : 1);
+            continue;
+        }
+        if (c == self->quote)
+            self->quote = '\0';
+        else if (!self->quote && (c == '"' || c == '\''))
+            self->quote = c;
+        *s = qn_str_from(*s, 1);
     }
+}
+
+bool qn_shell_word(struct qn_shell_words *self, struct qn_str *word)
+{
     size_t n = 0;
+
+    skip(self);
+    struct qn_str s = self->rest;
     while (n < s.n && !separates(s.p[n]))
         n++;
     *word = qn_str_head(s, n);
-    *rest = qn_str_from(s, n);
+    self->rest = qn_str_from(s, n);
+    self->inside = self->inside || n > 0;
     /* "X:-/bin/y" of a parameter expansion. */
     ptrdiff_t alt = qn_str_find(*word, QN_STR(":-"));
     if (alt >= 0 && (size_t)alt + 2 < word->n)

@@ -4,9 +4,17 @@
 
 #include "base/str.h"
 
-/* Takes the next word off the front of `*rest`; false at the end. Blanks, newlines, quotes and the shell's operators
- * ( ; & | < > ( ) { } ` $ = " ' \ , ) separate words, comments from "#" at the start of a word to the end of the line
- * are skipped. A default in "${X:-/usr/bin/y}" comes out as the word it is. */
-bool qn_shell_word(struct qn_str *rest, struct qn_str *word);
+/* Start with {.rest = text}. */
+struct qn_shell_words {
+    struct qn_str rest;
+    bool inside; /* something of the text was taken already: the byte before `rest` is text */
+    char quote;  /* the quote that is open, or NUL */
+};
+
+/* Takes the next word; false at the end. Blanks, newlines, quotes and the shell's operators
+ * ( ; & | < > ( ) { } ` $ = " ' \ , ! ) separate words. Comments, from a "#" that starts a word outside of quotes to the
+ * end of the line, are skipped; "$#" and "${#x}" are none. A default in "${X:-/usr/bin/y}" comes out as the word it
+ * is. */
+bool qn_shell_word(struct qn_shell_words *self, struct qn_str *word);
 
 #endif
