@@ -8,7 +8,7 @@
 
 #define DB_MAX (96u << 20)
 
-static bool documentation(struct qn_str path)
+bool qn_plan_documentation(struct qn_str path)
 {
     static const char *const dirs[] = {"usr/share/doc",
                                        "usr/share/man",
@@ -35,7 +35,7 @@ enum qn_package_state qn_plan_package_state(const struct qn_plan *p, uint32_t pa
     for (uint32_t i = 0; i < pkg->files; i++) {
         bool kept = qn_plan_kept(p, pkg->file[i]);
         touched = touched || !kept;
-        if (documentation(p->img->tree.node[pkg->file[i]].path))
+        if (qn_plan_documentation(p->img->tree.node[pkg->file[i]].path))
             continue;
         before++;
         after += kept;
@@ -81,14 +81,34 @@ static bool keep_path(void *ctx, struct qn_str path)
     return path_stays(ctx, path);
 }
 
+/* Packages of which nothing is left, found once: every stanza and every file of info/ asks. */
+static int find_gone(struct qn_plan *p, struct qn_err *e)
+{
+    p->package_gone = qn_arena_alloc(&p->arena, p->img->package_count, sizeof *p->package_gone, e);
+    if (!p->package_gone)
+        return -1;
+    for (uint32_t i = 0; i < p->img->package_count; i++)
+        p->package_gone[i] = qn_plan_package_state(p, i) == QN_PACKAGE_REMOVED;
+    return 0;
+}
+
+/* Gives the first package of the name and architecture ("" for any) if all of them are gone, else QN_NO_PACKAGE. */
+static uint32_t gone(const struct qn_plan *p, struct qn_str name, struct qn_str arch)
+{
+    const struct qn_image *img = p->img;
+    uint32_t first = qn_image_package(img, name, arch);
+
+    if (first == QN_NO_PACKAGE || !p->package_gone[first])
+        return QN_NO_PACKAGE;
+    for (uint32_t i = first; arch.n == 0 && i != QN_NO_PACKAGE; i = qn_image_package_next(img, i))
+        if (!p->package_gone[i])
+            return QN_NO_PACKAGE;
+    return first;
+}
+
 static bool package_gone(const struct qn_plan *p, struct qn_str name, struct qn_str arch)
 {
-    for (uint32_t i = 0; i < p->img->package_count; i++) {
-        const struct qn_package *pkg = &p->img->package[i];
-        if (qn_str_eq(pkg->name, name) && (arch.n == 0 || qn_str_eq(pkg->arch, arch)))
-            return qn_plan_package_state(p, i) == QN_PACKAGE_REMOVED;
-    }
-    return false;
+    return gone(p, name, arch) != QN_NO_PACKAGE;
 }
 
 static bool keep_stanza(void *ctx, const struct qn_dpkg_stanza *s)
@@ -126,8 +146,10 @@ static int edit_paths(struct qn_plan *p, uint32_t node, enum qn_dpkg_file kind, 
     qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, DB_MAX);
-    if (!qn_plan_text(p, node, &text) || qn_dpkg_filter_paths(kind, text, keep_path, &f, &b, e) < 0)
-        return f.any ? -1 : 0;
+    if (!qn_plan_text(p, node, &text))
+        return 0;
+    if (qn_dpkg_filter_paths(kind, text, keep_path, &f, &b, e) < 0)
+        return qn_err_wrap(e, "/%s", QN_Q(p->img->tree.node[node].path));
     if (!f.any)
         return 0;
     p->rule = f.rule;
@@ -146,11 +168,9 @@ static int edit_info(struct qn_plan *p, struct qn_err *e)
         if (!qn_plan_kept(p, i) || t->node[i].type == QN_DIR)
             continue;
         info_owner(base, &name, &arch);
-        if (package_gone(p, name, arch)) {
-            p->rule = QN_RULE_package_managers;
-            for (uint32_t k = 0; k < p->img->package_count; k++)
-                if (qn_str_eq(p->img->package[k].name, name))
-                    p->rule = rule_of(p, k);
+        uint32_t package = gone(p, name, arch);
+        if (package != QN_NO_PACKAGE) {
+            p->rule = rule_of(p, package);
             if (qn_plan_remove(p, i, "its package is removed", e) < 0)
                 return -1;
             continue;
@@ -172,7 +192,7 @@ static int edit_info(struct qn_plan *p, struct qn_err *e)
 static void stanza_rule(struct qn_plan *p)
 {
     for (uint32_t i = 0; i < p->img->package_count; i++)
-        if (qn_plan_package_state(p, i) == QN_PACKAGE_REMOVED) {
+        if (p->package_gone[i]) {
             p->rule = rule_of(p, i);
             return;
         }
@@ -233,7 +253,7 @@ static int edit_status_d(struct qn_plan *p, struct qn_err *e)
             continue;
         snprintf(sums, sizeof sums, "%.*s.md5sums", QN_FMT(t->node[pkg->database].path));
         uint32_t node = qn_tree_find(t, qn_str_c(sums));
-        if (qn_plan_package_state(p, k) == QN_PACKAGE_REMOVED) {
+        if (p->package_gone[k]) {
             p->rule = rule_of(p, k);
             if (qn_plan_remove(p, pkg->database, "no file of the package is left", e) < 0 ||
                 (node != QN_NO_NODE && qn_plan_remove(p, node, "no file of the package is left", e) < 0))
@@ -296,7 +316,7 @@ static int edit_apk(struct qn_plan *p, struct qn_err *e)
 int qn_plan_databases(struct qn_plan *p, struct qn_err *e)
 {
     p->reporting = false;
-    if (edit_dpkg(p, e) < 0 || edit_status_d(p, e) < 0 || edit_apk(p, e) < 0)
+    if (find_gone(p, e) < 0 || edit_dpkg(p, e) < 0 || edit_status_d(p, e) < 0 || edit_apk(p, e) < 0)
         return qn_err_wrap(e, "package databases");
     return 0;
 }

@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+/* A path with ".wh." or a slash, and NUL. */
+#define NAME_ROOM (QN_PATH_MAX + 8)
+
 struct item {
     const struct qn_entry *entry;
     uint32_t node; /* of its path in the merged view, or QN_NO_NODE */
@@ -16,6 +19,7 @@ struct item {
     bool drop;
     bool edited;                 /* content is replaced */
     const struct qn_entry *data; /* hard links: where the data stands */
+    uint32_t alive;              /* of a hidden data entry: a visible node with its data, or QN_NO_NODE */
     struct item *promoted;       /* of a dropped data entry: the name that takes its place */
     bool emitted;                /* a promoted name: already written */
 };
@@ -46,6 +50,8 @@ static uint32_t new_mode(const struct emit *m, const struct item *it)
 
     if (it->visible)
         return m->p->fate[it->node].mode;
+    if (it->alive != QN_NO_NODE)
+        return n->mode & (~06000u | m->p->fate[it->alive].mode);
     if ((n->type == QN_FILE || n->type == QN_HARDLINK) && rule_on(m->p, QN_RULE_setuid))
         return n->mode & ~06000u;
     return n->mode;
@@ -58,13 +64,12 @@ static uint32_t new_uid(const struct emit *m, const struct item *it)
 
 static bool loses_caps(const struct emit *m, const struct item *it)
 {
-    if (!it->entry->caps)
-        return false;
-    return it->visible ? m->p->fate[it->node].uncap : rule_on(m->p, QN_RULE_file_caps);
+    uint32_t node = it->visible ? it->node : it->alive;
+    return node != QN_NO_NODE ? m->p->fate[node].uncap : rule_on(m->p, QN_RULE_file_caps);
 }
 
 /* An entry as the tar writer wants it; `name` is room for a directory's slash. */
-static struct qn_tar_entry tar_entry(const struct emit *m, const struct item *it, char name[QN_PATH_MAX + 2])
+static struct qn_tar_entry tar_entry(const struct emit *m, const struct item *it, char name[NAME_ROOM])
 {
     static const enum qn_tar_type types[] = {
         [QN_FILE] = QN_TAR_FILE, [QN_HARDLINK] = QN_TAR_HARDLINK, [QN_SYMLINK] = QN_TAR_SYMLINK,
@@ -72,7 +77,7 @@ static struct qn_tar_entry tar_entry(const struct emit *m, const struct item *it
         [QN_FIFO] = QN_TAR_FIFO, [QN_WHITEOUT] = QN_TAR_FILE,     [QN_OPAQUE] = QN_TAR_FILE};
     const struct qn_entry *n = it->entry;
     bool keeps_owner = new_uid(m, it) == n->uid;
-    int len = snprintf(name, QN_PATH_MAX + 2, "%.*s%s", QN_FMT(n->path), n->type == QN_DIR ? "/" : "");
+    int len = snprintf(name, NAME_ROOM, "%.*s%s", QN_FMT(n->path), n->type == QN_DIR ? "/" : "");
 
     return (struct qn_tar_entry){.name = n->path.n ? qn_str_n(name, (size_t)len) : QN_STR("./"),
                                  .link = n->link,
@@ -112,10 +117,22 @@ static int put_content(struct emit *m, struct qn_str content, struct qn_err *e)
     return qn_pieces_zero(m->out, qn_tar_padding(content.n), e);
 }
 
+/* The data of an entry behind a new header, which never says "sparse". */
+static int put_data(struct emit *m, const struct qn_entry *n, struct qn_err *e)
+{
+    const struct qn_tar_entry t = {.sparse = n->sparse,
+                                   .segment = n->segment,
+                                   .segments = n->segments,
+                                   .real_size = n->size,
+                                   .data_off = n->data,
+                                   .end_off = n->end};
+    return qn_pieces_entry_data(m->out, &t, e);
+}
+
 /* A name whose data stood under an entry that goes: a file of its own, with that entry's data. */
 static int put_promoted(struct emit *m, const struct item *old, struct item *it, struct qn_err *e)
 {
-    char name[QN_PATH_MAX + 2];
+    char name[NAME_ROOM];
     struct qn_tar_entry t = tar_entry(m, it, name);
 
     t.type = QN_TAR_FILE;
@@ -124,15 +141,13 @@ static int put_promoted(struct emit *m, const struct item *old, struct item *it,
     t.pax = old->entry->pax;
     it->emitted = true;
     m->entries++;
-    if (put_header(m, &t, old->entry->caps && (it->visible ? m->p->fate[it->node].uncap : true), e) < 0)
-        return -1;
-    return qn_pieces_copy(m->out, old->entry->data, old->entry->end, e);
+    return put_header(m, &t, loses_caps(m, it->visible ? it : old), e) < 0 ? -1 : put_data(m, old->entry, e);
 }
 
 /* Replaces the content of a captured file. */
 static int put_edited(struct emit *m, const struct item *it, struct qn_err *e)
 {
-    char name[QN_PATH_MAX + 2];
+    char name[NAME_ROOM];
     struct qn_tar_entry t = tar_entry(m, it, name);
     struct qn_str content = m->p->fate[it->node].content;
 
@@ -145,7 +160,7 @@ static int put_edited(struct emit *m, const struct item *it, struct qn_err *e)
 /* A device 0:0 hides like a whiteout in overlay file systems and is a device elsewhere: say what is meant. */
 static int put_whiteout(struct emit *m, const struct item *it, struct qn_err *e)
 {
-    char name[QN_PATH_MAX + 2];
+    char name[NAME_ROOM];
     struct qn_tar_entry t = tar_entry(m, it, name);
     struct qn_str dir = qn_path_dir(it->entry->path), base = qn_path_base(it->entry->path);
 
@@ -162,22 +177,33 @@ static struct item *leader(struct emit *m, const struct item *it)
     return it->data ? &m->item[it->data->seq] : NULL;
 }
 
+/* Where a hard link must lead now if not where it did, or "". */
+static struct qn_str new_target(struct emit *m, const struct item *it)
+{
+    const struct item *lead = it->entry->type == QN_HARDLINK ? leader(m, it) : NULL;
+
+    if (!lead)
+        return QN_STR("");
+    if (lead->promoted)
+        return lead->promoted->entry->path;
+    /* A link to a link that goes leads to the data itself. */
+    const struct item *named = &m->item[qn_layer_target(m->ix, it->entry)->seq];
+    return named != lead && (named->drop || named->edited) ? lead->entry->path : QN_STR("");
+}
+
 static int put_kept(struct emit *m, const struct item *it, struct qn_err *e)
 {
     const struct qn_entry *n = it->entry;
-    struct item *lead = n->type == QN_HARDLINK ? leader(m, it) : NULL;
-    bool moved = lead && lead->promoted && lead->promoted != it;
-    bool same = new_mode(m, it) == n->mode && new_uid(m, it) == n->uid && !loses_caps(m, it) && !moved;
+    struct qn_str target = new_target(m, it);
+    bool caps = n->caps && loses_caps(m, it);
 
-    if (same || n->sparse)
+    if (new_mode(m, it) == n->mode && new_uid(m, it) == n->uid && !caps && target.n == 0)
         return qn_pieces_copy(m->out, n->begin, n->end, e);
-    char name[QN_PATH_MAX + 2];
+    char name[NAME_ROOM];
     struct qn_tar_entry t = tar_entry(m, it, name);
-    if (moved)
-        t.link = lead->promoted->entry->path;
-    if (put_header(m, &t, loses_caps(m, it), e) < 0)
-        return -1;
-    return qn_pieces_copy(m->out, n->data, n->end, e);
+    if (target.n)
+        t.link = target;
+    return put_header(m, &t, caps, e) < 0 ? -1 : put_data(m, n, e);
 }
 
 static int put_item(struct emit *m, struct item *it, struct qn_err *e)
@@ -198,30 +224,105 @@ static int put_item(struct emit *m, struct item *it, struct qn_err *e)
     return put_kept(m, it, e);
 }
 
-static void classify(struct emit *m)
+/* Whether something that is not visible goes because the directory around it does: nothing would hide it any more, and
+ * a mark in it would bring the directory back. */
+static bool goes_with_directory(const struct qn_plan *p, const struct qn_entry *n)
+{
+    const struct qn_tree *t = &p->img->tree;
+    struct qn_str dir = n->type == QN_OPAQUE ? n->path : qn_path_dir(n->path);
+
+    for (; dir.n; dir = qn_path_dir(dir)) {
+        uint32_t node = qn_tree_find(t, dir);
+        if (node != QN_NO_NODE)
+            return p->fate[node].removed != 0;
+    }
+    return false;
+}
+
+static void classify_one(struct emit *m, const struct qn_entry *n)
 {
     const struct qn_tree *t = &m->p->img->tree;
+    struct item *it = &m->item[n->seq];
 
-    for (size_t i = 0; i < m->ix->count; i++) {
-        const struct qn_entry *n = &m->ix->entry[i];
-        struct item *it = &m->item[n->seq];
-        it->entry = n;
-        it->node = QN_NO_NODE;
-        if (n->type == QN_WHITEOUT || n->type == QN_OPAQUE)
-            continue;
+    it->entry = n;
+    it->node = it->alive = QN_NO_NODE;
+    if (n->type != QN_WHITEOUT && n->type != QN_OPAQUE && !device_whiteout(n))
         it->node = qn_tree_find(t, n->path);
-        it->visible = it->node != QN_NO_NODE && t->node[it->node].entry == n;
-        it->drop = it->node != QN_NO_NODE && m->p->fate[it->node].removed;
+    if (it->node == QN_NO_NODE) {
+        it->drop = goes_with_directory(m->p, n);
+    } else {
+        it->visible = t->node[it->node].entry == n;
+        it->drop = m->p->fate[it->node].removed != 0;
         it->edited = it->visible && m->p->fate[it->node].edited;
-        if (n->type == QN_HARDLINK)
-            it->data = qn_layer_data(m->ix, n);
     }
+    if (n->type == QN_HARDLINK)
+        it->data = qn_layer_data(m->ix, n);
+}
+
+static void classify(struct emit *m)
+{
+    for (size_t i = 0; i < m->ix->count; i++)
+        classify_one(m, &m->ix->entry[i]);
     /* Names that stay although the entry with their data does not, in the order of the archive. */
     for (size_t i = 0; i < m->ix->count; i++) {
         struct item *it = &m->item[i], *lead = leader(m, it);
+        if (lead && it->visible && !lead->visible)
+            lead->alive = it->node;
         if (!it->drop && !it->edited && lead && (lead->drop || lead->edited) && !lead->promoted)
             lead->promoted = it;
     }
+}
+
+/* Whether the new layer lists a directory. */
+static bool lists(const struct emit *m, struct qn_str dir)
+{
+    const struct qn_entry *entry = m->ix->entry;
+    size_t lo = 0, hi = m->ix->count;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (qn_path_cmp(entry[mid].path, dir) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < m->ix->count && qn_str_eq(entry[lo].path, dir); lo++)
+        if (entry[lo].type == QN_DIR && !m->item[entry[lo].seq].drop)
+            return true;
+    return false;
+}
+
+/* The directories above an addition, as they are in the merged view: a layer lists what it stands in. */
+static int put_parents(struct emit *m, size_t addition, struct qn_err *e)
+{
+    const struct qn_plan *p = m->p;
+    struct qn_str path = p->addition[addition].path;
+
+    for (size_t i = 1; i < path.n; i++) {
+        struct qn_str dir = qn_str_head(path, i);
+        bool made = path.p[i] != '/' || lists(m, dir);
+        for (size_t k = 0; k < addition; k++)
+            made = made || qn_path_under(p->addition[k].path, dir);
+        if (made)
+            continue;
+        char name[NAME_ROOM];
+        uint32_t node = qn_tree_find(&p->img->tree, dir);
+        snprintf(name, sizeof name, "%.*s/", QN_FMT(dir));
+        struct qn_tar_entry t = {.name = qn_str_c(name), .type = QN_TAR_DIR, .mode = 0755};
+        if (node != QN_NO_NODE && p->img->tree.node[node].entry) {
+            const struct qn_entry *n = p->img->tree.node[node].entry;
+            t.mode = (uint16_t)p->fate[node].mode;
+            t.uid = p->fate[node].uid;
+            t.gid = n->gid;
+            t.mtime = n->mtime;
+            t.mtime_nsec = n->mtime_nsec;
+            t.pax = n->pax;
+        }
+        m->entries++;
+        if (put_header(m, &t, false, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int put_additions(struct emit *m, struct qn_err *e)
@@ -230,28 +331,18 @@ static int put_additions(struct emit *m, struct qn_err *e)
 
     for (size_t i = 0; i < p->additions; i++) {
         const struct qn_addition *a = &p->addition[i];
-        struct qn_str dir = qn_path_dir(a->path);
-        char name[QN_PATH_MAX + 2], parent[QN_PATH_MAX + 2];
+        char name[NAME_ROOM];
         struct qn_tar_entry t = {.type = a->type == QN_DIR ? QN_TAR_DIR : QN_TAR_FILE,
                                  .mode = (uint16_t)a->mode,
                                  .uid = a->uid,
                                  .gid = a->gid,
                                  .size = a->content.n,
                                  .real_size = a->content.n};
-        bool made = false;
-        for (size_t k = 0; k < i; k++)
-            made = made || qn_str_eq(qn_path_dir(p->addition[k].path), dir) || qn_str_eq(p->addition[k].path, dir);
-        if (dir.n && !made && qn_tree_find(&p->img->tree, dir) == QN_NO_NODE) {
-            snprintf(parent, sizeof parent, "%.*s/", QN_FMT(dir));
-            struct qn_tar_entry above = {.name = qn_str_c(parent), .type = QN_TAR_DIR, .mode = 0755};
-            if (put_header(m, &above, false, e) < 0)
-                return -1;
-            m->entries++;
-        }
         snprintf(name, sizeof name, "%.*s%s", QN_FMT(a->path), a->type == QN_DIR ? "/" : "");
         t.name = qn_str_c(name);
         m->entries++;
-        if (put_header(m, &t, false, e) < 0 || (a->type == QN_FILE && put_content(m, a->content, e) < 0))
+        if (put_parents(m, i, e) < 0 || put_header(m, &t, false, e) < 0 ||
+            (a->type == QN_FILE && put_content(m, a->content, e) < 0))
             return -1;
     }
     return 0;

@@ -1,6 +1,5 @@
 #include "plan.h"
-
-#include "base/path.h"
+#include "rule_common.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -71,7 +70,7 @@ int qn_plan_remove(struct qn_plan *p, uint32_t node, const char *because, struct
     struct qn_change c = {.action = QN_REMOVE, .node = node, .path = p->img->tree.node[node].path};
 
     qn_assert(because && *because);
-    if (p->fate[node].removed)
+    if (p->fate[node].removed || (p->reporting && p->fate[node].reported == p->rule + 1))
         return 0;
     if (protected(p, node)) {
         p->result[p->rule].protected ++;
@@ -79,7 +78,9 @@ int qn_plan_remove(struct qn_plan *p, uint32_t node, const char *because, struct
     }
     if (copied(p, because, &c.because, e) < 0 || add_change(p, c, e) < 0)
         return -1;
-    if (!p->reporting)
+    if (p->reporting)
+        p->fate[node].reported = (uint8_t)(p->rule + 1);
+    else
         p->fate[node].removed = (uint32_t)p->changes;
     return 0;
 }
@@ -112,7 +113,7 @@ int qn_plan_chmod(struct qn_plan *p, uint32_t node, uint32_t mode, const char *b
     struct qn_change c = {.action = QN_CHMOD, .node = node, .path = p->img->tree.node[node].path};
     struct qn_fate *f = &p->fate[node];
 
-    if (f->removed || f->mode == mode)
+    if (f->removed || f->mode == mode || !p->img->tree.node[node].entry)
         return 0;
     if (copied(p, because, &c.because, e) < 0 || qn_arena_printf(&p->arena, &c.from, e, "%04o", f->mode) < 0 ||
         qn_arena_printf(&p->arena, &c.to, e, "%04o", mode) < 0 || add_change(p, c, e) < 0)
@@ -130,7 +131,7 @@ int qn_plan_chown(struct qn_plan *p, uint32_t node, uint32_t uid, const char *be
     struct qn_change c = {.action = QN_CHOWN, .node = node, .path = p->img->tree.node[node].path};
     struct qn_fate *f = &p->fate[node];
 
-    if (f->removed || f->uid == uid)
+    if (f->removed || f->uid == uid || !p->img->tree.node[node].entry)
         return 0;
     if (copied(p, because, &c.because, e) < 0 || qn_arena_printf(&p->arena, &c.from, e, "%u", f->uid) < 0 ||
         qn_arena_printf(&p->arena, &c.to, e, "%u", uid) < 0 || add_change(p, c, e) < 0)
@@ -198,11 +199,22 @@ int qn_plan_edit(struct qn_plan *p, uint32_t node, struct qn_str content, const 
 
 int qn_plan_add(struct qn_plan *p, const struct qn_addition *a, const char *because, struct qn_err *e)
 {
+    const struct qn_tree *t = &p->img->tree;
     struct qn_change c = {.action = QN_ADD, .node = QN_NO_NODE};
     struct qn_addition copy = *a;
 
-    if (qn_arena_str(&p->arena, a->path, &copy.path, e) < 0 ||
-        qn_arena_str(&p->arena, a->content, &copy.content, e) < 0)
+    /* An entry below a link of a lower layer would replace the link by a directory. */
+    uint32_t dir = qn_tree_resolve(t, qn_path_dir(a->path), true);
+    if (dir != QN_NO_NODE && dir != 0) {
+        if (qn_arena_printf(&p->arena, &copy.path, e, "%.*s/%.*s", QN_FMT(t->node[dir].path),
+                            QN_FMT(qn_path_base(a->path))) < 0)
+            return -1;
+    } else if (qn_arena_str(&p->arena, a->path, &copy.path, e) < 0) {
+        return -1;
+    }
+    if (qn_tree_find(t, copy.path) != QN_NO_NODE)
+        return 0;
+    if (qn_arena_str(&p->arena, a->content, &copy.content, e) < 0)
         return -1;
     c.path = copy.path;
     if (copied(p, because, &c.because, e) < 0 || qn_arena_printf(&p->arena, &c.to, e, "%04o", a->mode) < 0 ||
@@ -280,11 +292,9 @@ static int remove_lists(struct qn_plan *p, struct qn_err *e)
     p->rule = QN_RULE_package_managers;
     for (size_t k = 0; k < o->remove_package_count; k++)
         for (size_t i = 0; i < p->img->package_count; i++)
-            if (qn_glob(o->remove_packages[k], p->img->package[i].name))
-                for (uint32_t f = 0; f < p->img->package[i].files; f++)
-                    if (qn_plan_remove(p, p->img->package[i].file[f],
-                                       "the policy removes its package (remove.packages)", e) < 0)
-                        return -1;
+            if (qn_glob(o->remove_packages[k], p->img->package[i].name) &&
+                qn_rule_remove_package(p, (uint32_t)i, "the policy removes its package (remove.packages)", e) < 0)
+                return -1;
     return 0;
 }
 

@@ -40,6 +40,7 @@ struct qn_addition {
 /* What becomes of a node. */
 struct qn_fate {
     uint32_t removed;   /* change + 1, or 0 */
+    uint8_t reported;   /* rule + 1 that would have removed it, were it not for reporting only; or 0 */
     uint32_t mode, uid; /* as planned so far */
     uint32_t changed;   /* first change of mode, owner, caps or content + 1, or 0 */
     bool uncap;         /* security.capability goes */
@@ -69,8 +70,9 @@ struct qn_plan {
     struct qn_rule_result result[QN_RULE_COUNT];
     json_t *config; /* the new configuration; owned */
     bool config_changed;
-    enum qn_rule rule; /* that runs now */
-    bool reporting;    /* it may only report */
+    enum qn_rule rule;  /* that runs now */
+    bool reporting;     /* it may only report */
+    bool *package_gone; /* one per package, from qn_plan_databases() on: no payload is left */
     struct qn_arena arena;
 };
 
@@ -90,12 +92,14 @@ int qn_plan_remove(struct qn_plan *p, uint32_t node, const char *because, struct
  * which nodes stay. */
 int qn_plan_remove_tree(struct qn_plan *p, uint32_t node, const char *because,
                         bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e) QN_MUST_CHECK;
+/* A directory that no layer lists keeps what runtimes give it: mode and owner of such a node cannot change. */
 int qn_plan_chmod(struct qn_plan *p, uint32_t node, uint32_t mode, const char *because, struct qn_err *e) QN_MUST_CHECK;
 int qn_plan_chown(struct qn_plan *p, uint32_t node, uint32_t uid, const char *because, struct qn_err *e) QN_MUST_CHECK;
 int qn_plan_uncap(struct qn_plan *p, uint32_t node, const char *because, struct qn_err *e) QN_MUST_CHECK;
 /* Replaces the content of a captured file; `content` is copied. */
 int qn_plan_edit(struct qn_plan *p, uint32_t node, struct qn_str content, const char *because,
                  struct qn_err *e) QN_MUST_CHECK;
+/* Adds a file or directory that is not there. Links in the directory above are followed. */
 int qn_plan_add(struct qn_plan *p, const struct qn_addition *a, const char *because, struct qn_err *e) QN_MUST_CHECK;
 /* Records a change of the configuration that the rule makes in p->config itself; call it first: it returns 1 when the
  * rule may go on and change it, 0 when it may only report. */
@@ -124,6 +128,8 @@ int qn_plan_check(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 /* Makes dpkg and apk databases say what is left. */
 int qn_plan_databases(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 
+/* Whether a file is documentation, a licence or a translation: a package of which only such is left is gone. */
+bool qn_plan_documentation(struct qn_str path);
 enum qn_package_state { QN_PACKAGE_KEPT = 1, QN_PACKAGE_PARTIAL, QN_PACKAGE_REMOVED };
 /* What is left of a package. Documentation, copyright and locale files do not count as payload. */
 enum qn_package_state qn_plan_package_state(const struct qn_plan *p, uint32_t package);

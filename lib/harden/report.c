@@ -4,9 +4,11 @@
 #include "base/path.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define COLLAPSE_FROM 12 /* changes below one directory */
-#define MAX_CHANGES   60000
+#define MAX_CHANGES   40000
+#define MAX_FINDINGS  10000
 
 static const char *profile_name(enum qn_profile p)
 {
@@ -66,14 +68,13 @@ static size_t run_below(struct qn_change *const *list, size_t n, size_t i, struc
     size_t best = 1;
 
     *dir = list[i]->path;
-    for (struct qn_str d = list[i]->path; d.n; d = qn_path_dir(d)) {
+    /* Not further up than two components: the top of a file system says nothing. */
+    for (struct qn_str d = list[i]->path; qn_str_chr(d, '/') >= 0; d = qn_path_dir(d)) {
         size_t k = i;
         while (k < n && list[k]->action == QN_REMOVE && qn_path_under(list[k]->path, d) &&
                qn_str_eq(list[k]->because, list[i]->because))
             k++;
-        /* Not further up than two components: the top of a file system says nothing. */
-        bool deep = qn_str_chr(d, '/') >= 0;
-        if (deep && k - i > best) {
+        if (k - i > best) {
             best = k - i;
             *dir = d;
         }
@@ -91,8 +92,10 @@ static json_t *changes(const struct qn_plan *p, enum qn_rule rule, size_t *budge
         if (p->change[i].rule == rule && !p->change[i].undone)
             list[n++] = &p->change[i];
     qsort(list, n, sizeof *list, by_path);
-    for (size_t i = 0; i<n && * budget> 0; --*budget) {
-        struct qn_str dir;
+    size_t i = 0;
+    while (i < n && budget[0] > 0) {
+        budget[0]--;
+        struct qn_str dir = list[i]->path;
         size_t run = list[i]->action == QN_REMOVE ? run_below(list, n, i, &dir) : 1;
         if (run < COLLAPSE_FROM) {
             qn_json_push(out, one_change(p, list[i++]));
@@ -134,12 +137,13 @@ static json_t *one_rule(const struct qn_plan *p, enum qn_rule r, size_t *budget)
     const struct qn_rule_result *res = &p->result[r];
     enum qn_rule_state state = p->opt->rule[r];
     json_t *o = json_object();
-    const char *word = state == QN_RULE_OFF      ? "off"
-                       : state == QN_RULE_REPORT ? "reported"
-                       : res->because.n          ? "backed-off"
-                       : res->changes            ? "applied"
-                       : res->undone             ? "backed-off"
-                                                 : "nothing-to-do";
+    /* A rule that is off may still have carried out the policy's remove lists. */
+    const char *word = state == QN_RULE_OFF && !res->changes ? "off"
+                       : state == QN_RULE_REPORT             ? "reported"
+                       : res->because.n                      ? "backed-off"
+                       : res->changes                        ? "applied"
+                       : res->undone                         ? "backed-off"
+                                                             : "nothing-to-do";
     char text[256];
 
     qn_json_set_c(o, "rule", qn_rule_name(r));
@@ -216,7 +220,7 @@ static json_t *findings(const struct qn_plan *p)
     static const char *const levels[] = {[QN_INFO] = "info", [QN_WARN] = "warn", [QN_FATAL] = "fatal"};
     json_t *list = json_array();
 
-    for (size_t i = 0; i < p->findings; i++) {
+    for (size_t i = 0; i < p->findings && i < MAX_FINDINGS; i++) {
         const struct qn_finding *f = &p->finding[i];
         json_t *o = json_object();
         bool file = f->where.n && !qn_str_starts(f->where, QN_STR("config."));
@@ -286,7 +290,7 @@ json_t *qn_report_plan(const struct qn_plan *p, struct qn_err *e)
     for (int r = 0; r < QN_RULE_COUNT; r++)
         qn_json_push(rules, one_rule(p, (enum qn_rule)r, &budget));
     qn_json_set(root, "rules", rules);
-    if (budget == 0)
+    if (budget == 0 || p->findings > MAX_FINDINGS)
         qn_json_set_bool(root, "truncated", true);
     json_t *why = kept(p, e);
     if (!why) {

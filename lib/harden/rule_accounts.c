@@ -3,12 +3,14 @@
 
 #include "formats/passwd.h"
 
-static const char *const login_tools[] = {"su", "runuser", "sshd", "login", "sudo", "vsftpd", "proftpd", NULL};
+/* What lets somebody in by a password, or starts the shell of an account. */
+static const char *const login_tools[] = {"su",      "runuser", "sshd",    "dropbear",  "login",  "sudo", "doas",
+                                          "sulogin", "vsftpd",  "proftpd", "pure-ftpd", "newgrp", "sg",   NULL};
 
 struct files {
-    struct qn_rows passwd, shadow, group;
-    uint32_t passwd_node, shadow_node, group_node;
-    bool has_passwd, has_shadow, has_group;
+    struct qn_rows passwd, shadow;
+    uint32_t passwd_node, shadow_node;
+    bool has_passwd, has_shadow;
 };
 
 static int load_one(struct qn_plan *p, const char *path, enum qn_rows_kind kind, struct qn_rows *rows, uint32_t *node,
@@ -26,7 +28,6 @@ static void files_fini(struct files *f)
 {
     qn_rows_fini(&f->passwd);
     qn_rows_fini(&f->shadow);
-    qn_rows_fini(&f->group);
 }
 
 static int save_one(struct qn_plan *p, const struct qn_rows *rows, uint32_t node, const char *because, struct qn_err *e)
@@ -50,10 +51,11 @@ static bool locked(struct qn_str password)
 static int lock(struct qn_plan *p, struct qn_rows *rows, struct qn_row *row, unsigned field, bool keep_hash,
                 struct qn_str file, struct qn_err *e)
 {
+    if (row->dropped || row->fields <= field)
+        return 0;
     struct qn_str password = row->field[field];
     bool empty = password.n == 0;
-
-    if (row->fields <= field || locked(password) || qn_str_eq(password, QN_STR("x")))
+    if (locked(password) || qn_str_eq(password, QN_STR("x")))
         return 0;
     if (!empty && keep_hash)
         return qn_plan_finding(p, "NIST-IA-5", QN_WARN, false, file, e,
@@ -90,21 +92,26 @@ static bool is_run_user(const struct qn_image *img, const struct qn_row *row)
     return !img->runs_as_root && qn_row_number(row, QN_PW_UID, &uid) && uid == img->run_uid;
 }
 
-/* Rows with uid 0 beside root. */
+/* The row that uid 0 is called by: "root", or where there is none the first. */
+static const struct qn_row *the_root(const struct qn_rows *rows)
+{
+    const struct qn_row *root = qn_rows_find(rows, QN_STR("root"));
+    uint32_t uid;
+
+    return root && qn_row_number(root, QN_PW_UID, &uid) && uid == 0 ? root : qn_rows_find_id(rows, 0);
+}
+
+/* Rows with uid 0 beside it. */
 static int second_roots(struct qn_plan *p, struct files *f, struct qn_err *e)
 {
-    bool first = true;
+    const struct qn_row *first = f->has_passwd ? the_root(&f->passwd) : NULL;
 
     for (size_t i = 0; f->has_passwd && i < f->passwd.n; i++) {
         struct qn_row *row = &f->passwd.row[i];
         uint32_t uid;
-        if (row->dropped || !qn_row_number(row, QN_PW_UID, &uid) || uid != 0)
+        if (row->dropped || row == first || !qn_row_number(row, QN_PW_UID, &uid) || uid != 0)
             continue;
         bool root = qn_str_eq(row->field[QN_PW_NAME], QN_STR("root"));
-        if (root && first) {
-            first = false;
-            continue;
-        }
         if (is_run_user(p->img, row) && !root)
             continue;
         if (qn_plan_finding(p, "NIST-AC-2", QN_FATAL, true, QN_STR("etc/passwd"), e,
@@ -126,7 +133,7 @@ static bool is_login_shell(struct qn_str shell)
     for (size_t i = 0; i < QN_ARRAY_LEN(none); i++)
         if (qn_str_eq_c(base, none[i]))
             return false;
-    return shell.n > 0;
+    return true; /* an empty field means /bin/sh */
 }
 
 static int no_login(struct qn_plan *p, struct files *f, struct qn_err *e)

@@ -20,16 +20,34 @@ static const struct {
     {"usr/local/share/.cache", "cache of yarn"},
 };
 
-/* Below each home directory. */
+/* Below each home directory: what tools of the build fetch or make again. Not the whole of .cache: browsers of test
+ * drivers, models and package managers' own programs live there and are meant to run. */
 static const struct {
     const char *name, *because;
 } at_home[] = {
-    {".cache", "cache"},
+    {".cache/pip", "cache of pip"},
+    {".cache/pypoetry/cache", "cache of poetry"},
+    {".cache/pypoetry/artifacts", "cache of poetry"},
+    {".cache/pipenv", "cache of pipenv"},
+    {".cache/uv", "cache of uv"},
+    {".cache/go-build", "cache of go"},
+    {".cache/yarn", "cache of yarn"},
+    {".cache/node-gyp", "cache of node-gyp"},
+    {".cache/composer", "cache of composer"},
+    {".cache/ccache", "cache of ccache"},
+    {".cache/sccache", "cache of sccache"},
+    {".cache/bazel", "cache of bazel"},
+    {".cache/mypy", "cache of mypy"},
+    {".cache/ruff", "cache of ruff"},
+    {".cache/black", "cache of black"},
+    {".cache/pylint", "cache of pylint"},
+    {".cache/pre-commit", "cache of pre-commit"},
+    {".cache/fontconfig", "cache of fontconfig"},
+    {".cache/mesa_shader_cache", "cache of mesa"},
     {".npm/_cacache", "cache of npm"},
     {".npm/_logs", "log of npm"},
     {".composer/cache", "cache of composer"},
     {".bundle/cache", "cache of bundler"},
-    {".gradle/caches", "cache of gradle"},
 };
 
 static const char *const leftovers[] = {"*.dpkg-old", "*.dpkg-dist", "*.dpkg-new", "*.dpkg-bak",
@@ -57,24 +75,47 @@ static int homes(struct qn_plan *p, struct qn_err *e)
     return 0;
 }
 
-/* Log files, but not links (to standard output) nor directories, nor files that a service could not make again:
- * empty ones and those of another owner were put there for it. */
+/* Log files, but not links (to standard output) nor directories, nor files that a service could not make again: empty
+ * ones, and those that others than root own or may write, were put there for it. The records of logins, which only
+ * the system's own tools write, are none of these. */
 static bool log_stays(const struct qn_image *img, uint32_t node)
 {
+    static const char *const logins[] = {"lastlog", "faillog", "tallylog", "wtmp", "btmp"};
     const struct qn_node *n = &img->tree.node[node];
-    return n->type != QN_FILE || !n->data || n->data->size == 0 || n->uid != 0;
+
+    if (n->type != QN_FILE || !n->data || n->data->size == 0)
+        return true;
+    for (size_t i = 0; i < QN_ARRAY_LEN(logins); i++)
+        if (qn_str_eq_c(qn_path_base(n->path), logins[i]))
+            return false;
+    return n->uid != 0 || (n->mode & 022);
 }
 
-/* Temporary directories are emptied unless the image starts inside them. */
+/* A directory that somebody else owns or everybody may write was made for the application. */
+static bool made_for_somebody(const struct qn_image *img, uint32_t node)
+{
+    const struct qn_node *n = &img->tree.node[node];
+    return n->type == QN_DIR && (n->uid != 0 || (n->mode & 022));
+}
+
+static struct qn_str relative(struct qn_str path)
+{
+    while (path.n && path.p[0] == '/')
+        path = qn_str_from(path, 1);
+    return path;
+}
+
+/* Temporary directories are emptied unless the image starts inside them or has a volume there. */
 static int temporary(struct qn_plan *p, const char *dir, struct qn_err *e)
 {
-    struct qn_str work = p->img->config.working_dir;
+    const struct qn_imgconfig *c = &p->img->config;
 
-    while (work.n && work.p[0] == '/')
-        work = qn_str_from(work, 1);
-    if (qn_path_under(work, qn_str_c(dir)))
+    if (qn_path_under(relative(c->working_dir), qn_str_c(dir)))
         return 0;
-    return qn_rule_empty_path(p, dir, "temporary file", NULL, e);
+    for (size_t i = 0; i < c->volumes.n; i++)
+        if (qn_path_under(relative(c->volumes.v[i]), qn_str_c(dir)))
+            return 0;
+    return qn_rule_empty_path(p, dir, "temporary file", made_for_somebody, e);
 }
 
 int qn_rule_caches(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)

@@ -50,6 +50,31 @@ bool qn_rule_any_reached(const struct qn_image *img, const char *const *names)
     return false;
 }
 
+bool qn_rule_drops_privileges(const struct qn_image *img)
+{
+    static const char *const tools[] = {"gosu",    "su-exec", "su",   "sudo",        "setpriv",
+                                        "runuser", "chroot",  "doas", "s6-setuidgid"};
+    /* Interpreters can become somebody else; what they run hardly ever does. */
+    static const char *const interpreters[] = {"python*", "perl*", "ruby*", "node*", "php",      "php8*",
+                                               "php7*",   "lua*",  "java",  "tini",  "dumb-init"};
+    for (uint32_t i = 1; i < img->tree.count; i++) {
+        const struct qn_node *n = &img->tree.node[i];
+        struct qn_str base = qn_path_base(n->path);
+        if (!(img->reach[i].all & (QN_WHY_STARTED | QN_WHY_BIT(QN_WHY_UNOWNED))) || n->type == QN_DIR)
+            continue;
+        for (size_t k = 0; k < QN_ARRAY_LEN(tools); k++)
+            if (qn_str_eq_c(base, tools[k]))
+                return true;
+        bool interpreter = qn_is_shell_name(base);
+        for (size_t k = 0; k < QN_ARRAY_LEN(interpreters); k++)
+            interpreter = interpreter || qn_glob(qn_str_c(interpreters[k]), base);
+        if (!interpreter && n->data && n->data->content == QN_ELF && (n->mode & 0111) &&
+            (n->data->elf.imports & QN_IMPORT_SETUID))
+            return true;
+    }
+    return false;
+}
+
 bool qn_rule_keep_dirs(const struct qn_image *img, uint32_t node)
 {
     return img->tree.node[node].type == QN_DIR;
@@ -63,8 +88,19 @@ static bool named(const char *const *globs, struct qn_str name)
     return false;
 }
 
+int qn_rule_remove_package(struct qn_plan *p, uint32_t package, const char *because, struct qn_err *e)
+{
+    const struct qn_package *pkg = &p->img->package[package];
+
+    for (uint32_t f = 0; f < pkg->files; f++)
+        if (!qn_str_eq(qn_path_base(p->img->tree.node[pkg->file[f]].path), QN_STR("copyright")) &&
+            qn_plan_remove(p, pkg->file[f], because, e) < 0)
+            return -1;
+    return 0;
+}
+
 int qn_rule_remove_packages(struct qn_plan *p, const char *const *globs, bool partly, const char *because,
-                            unsigned *said, struct qn_err *e)
+                            struct qn_err *e)
 {
     const struct qn_image *img = p->img;
 
@@ -75,17 +111,12 @@ int qn_rule_remove_packages(struct qn_plan *p, const char *const *globs, bool pa
         bool reached = false;
         for (uint32_t f = 0; f < pkg->files; f++)
             reached = reached || qn_image_reached(img, pkg->file[f]);
-        if (reached)
-            ++*said;
-        if (reached && !partly)
+        if (reached && !partly) {
+            p->result[p->rule].protected ++;
             continue;
-        for (uint32_t f = 0; f < pkg->files; f++) {
-            /* Licences stay even when nothing else does. */
-            if (qn_str_eq(qn_path_base(img->tree.node[pkg->file[f]].path), QN_STR("copyright")))
-                continue;
-            if (qn_plan_remove(p, pkg->file[f], because, e) < 0)
-                return -1;
         }
+        if (qn_rule_remove_package(p, (uint32_t)i, because, e) < 0)
+            return -1;
     }
     return 0;
 }

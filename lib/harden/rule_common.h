@@ -19,9 +19,15 @@ bool qn_rule_any_reached(const struct qn_image *img, const char *const *names);
 bool qn_rule_in_path(const struct qn_image *img, uint32_t node);
 /* Keeps directories: for rules that empty a tree but leave its shape. */
 bool qn_rule_keep_dirs(const struct qn_image *img, uint32_t node);
+/* Removes every file of a package but licences, which stay even when nothing else does. */
+int qn_rule_remove_package(struct qn_plan *p, uint32_t package, const char *because, struct qn_err *e) QN_MUST_CHECK;
 /* Removes every file of the packages whose name fits one of the globs, unless one of a package's files is reached;
- * `partly`: then the others go still. `said` counts packages that stay because something of them is reached. */
+ * `partly`: then the others go still. */
 int qn_rule_remove_packages(struct qn_plan *p, const char *const *globs, bool partly, const char *because,
-                            unsigned *said, struct qn_err *e) QN_MUST_CHECK;
+                            struct qn_err *e) QN_MUST_CHECK;
+/* What the rule "permissions" has to do once the image runs as `uid`, which another rule decides after it ran. */
+int qn_rule_permissions_for(struct qn_plan *plan, uint32_t uid, struct qn_err *e) QN_MUST_CHECK;
+/* Whether something that the image starts as root may go on as somebody else: a tool for that, or a server that can. */
+bool qn_rule_drops_privileges(const struct qn_image *img);
 
 #endif

@@ -20,17 +20,17 @@ static const char *bad_element(const struct qn_plan *p, struct qn_str dir)
     return NULL;
 }
 
-/* Whether something that the image starts is found in that directory alone. */
+/* Whether the image starts something that it finds in that directory. Relative ones start at the working directory. */
 static bool starts_from(const struct qn_image *img, struct qn_str dir)
 {
-    const struct qn_words *lists[] = {&img->config.entrypoint, &img->config.cmd, &img->config.healthcheck};
-    for (size_t k = 0; k < QN_ARRAY_LEN(lists); k++)
-        for (size_t i = 0; i < lists[k]->n; i++) {
-            struct qn_str word = lists[k]->v[i];
-            if (word.n && qn_str_chr(word, '/') < 0 &&
-                qn_tree_resolve_at(&img->tree, dir.n ? dir : img->config.working_dir, word, true) != QN_NO_NODE)
-                return true;
-        }
+    const struct qn_tree *t = &img->tree;
+    uint32_t n = qn_tree_resolve_at(t, img->config.working_dir, dir, true);
+
+    if (n == QN_NO_NODE)
+        return false;
+    for (uint32_t i = n + 1, end = qn_tree_end(t, n); i < end; i = qn_tree_end(t, i))
+        if (qn_image_reached(img, i) && t->node[i].type != QN_DIR && (t->node[i].mode & 0111))
+            return true;
     return false;
 }
 
@@ -129,6 +129,23 @@ static int labels(struct qn_plan *p, json_t *config, struct qn_err *e)
     return 0;
 }
 
+/* Whether a word stands in a name at the end or before "_", a digit or a plural: TOKENS, not TOKENIZERS. */
+static bool has_word(struct qn_str name, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (size_t i = 0; i + n <= name.n; i++) {
+        if (!qn_str_ieq(qn_str_head(qn_str_from(name, i), n), qn_str_c(word)))
+            continue;
+        struct qn_str rest = qn_str_from(name, i + n);
+        if (rest.n && (rest.p[0] == 'S' || rest.p[0] == 's'))
+            rest = qn_str_from(rest, 1);
+        if (rest.n == 0 || rest.p[0] == '_' || (rest.p[0] >= '0' && rest.p[0] <= '9'))
+            return true;
+    }
+    return false;
+}
+
 /* Names of variables whose values look like secrets; the values are never looked at nor printed. */
 static bool secret_name(struct qn_str name)
 {
@@ -136,10 +153,10 @@ static bool secret_name(struct qn_str name)
                                         "APIKEY",   "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIAL"};
     static const char *const ends[] = {"_FILE", "_PATH", "_URL"};
     for (size_t i = 0; i < QN_ARRAY_LEN(ends); i++)
-        if (qn_str_ends(name, qn_str_c(ends[i])))
+        if (name.n > 5 && qn_str_ieq(qn_str_from(name, name.n - strlen(ends[i])), qn_str_c(ends[i])))
             return false;
     for (size_t i = 0; i < QN_ARRAY_LEN(parts); i++)
-        if (qn_str_find(name, qn_str_c(parts[i])) >= 0)
+        if (has_word(name, parts[i]))
             return true;
     return false;
 }
@@ -148,8 +165,9 @@ static int findings(struct qn_plan *p, struct qn_err *e)
 {
     const struct qn_imgconfig *c = &p->img->config;
 
-    if (c->healthcheck.n == 0 && qn_plan_finding(p, "CIS-DI-0006", QN_INFO, false, QN_STR("config.Healthcheck"), e,
-                                                 "no HEALTHCHECK (CIS 4.6)") < 0)
+    bool none = c->healthcheck.n == 0 || qn_str_eq(c->healthcheck.v[0], QN_STR("NONE"));
+    if (none && qn_plan_finding(p, "CIS-DI-0006", QN_INFO, false, QN_STR("config.Healthcheck"), e,
+                                "no HEALTHCHECK (CIS 4.6)") < 0)
         return -1;
     for (size_t i = 0; i < c->env.n; i++) {
         ptrdiff_t eq = qn_str_chr(c->env.v[i], '=');

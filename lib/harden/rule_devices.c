@@ -11,11 +11,28 @@ static bool usual(struct qn_str path)
     return false;
 }
 
+/* Device 0:0 hides what lies below in an overlay and is a device elsewhere: the emitter writes what is meant. */
+static int whiteouts(struct qn_plan *p, struct qn_err *e)
+{
+    for (size_t l = 0; l < p->img->tree.layer_count; l++) {
+        const struct qn_layer_index *ix = &p->img->tree.layer[l];
+        for (size_t i = 0; i < ix->count; i++) {
+            const struct qn_entry *n = &ix->entry[i];
+            if (n->type == QN_CHAR && n->dev_major == 0 && n->dev_minor == 0 &&
+                qn_plan_finding(p, "DKL-DI-DEVICE", QN_INFO, true, n->path, e, "whiteout written as device 0:0") < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 int qn_rule_devices(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
 {
     const struct qn_tree *t = &img->tree;
 
     (void)opt;
+    if (whiteouts(plan, e) < 0)
+        return -1;
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
         bool device = (n->type == QN_CHAR || n->type == QN_BLOCK) && !usual(n->path);

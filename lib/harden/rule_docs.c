@@ -28,12 +28,12 @@ static const struct {
 static bool licence(const struct qn_image *img, uint32_t node)
 {
     const struct qn_node *n = &img->tree.node[node];
+    static const char *const starts[] = {"copyright", "license", "licence", "copying", "notice"};
     struct qn_str base = qn_path_base(n->path);
 
-    if (qn_str_eq(base, QN_STR("copyright")) || qn_str_starts(base, QN_STR("LICENSE")) ||
-        qn_str_starts(base, QN_STR("LICENCE")) || qn_str_starts(base, QN_STR("COPYING")) ||
-        qn_str_starts(base, QN_STR("NOTICE")))
-        return true;
+    for (size_t i = 0; i < QN_ARRAY_LEN(starts); i++)
+        if (n->type != QN_DIR && qn_str_ieq(qn_str_head(base, strlen(starts[i])), qn_str_c(starts[i])))
+            return true;
     return n->type == QN_SYMLINK && qn_str_eq(qn_path_dir(n->path), QN_STR("usr/share/doc"));
 }
 
@@ -50,21 +50,33 @@ static bool locale_stays(struct qn_str name)
            qn_str_starts(name, QN_STR("C.")) || qn_str_eq(name, QN_STR("locale.alias"));
 }
 
+/* Whether a variable of the environment asks for the language of a directory: "de" and "de_DE" serve
+ * LANG=de_DE.UTF-8; LANGUAGE is a list. */
+static bool asked_for(const struct qn_image *img, struct qn_str name)
+{
+    static const char *const names[] = {"LANG", "LC_ALL", "LC_MESSAGES", "LANGUAGE"};
+    struct qn_str value, lang;
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++) {
+        if (!qn_imgconfig_env(&img->config, names[i], &value))
+            continue;
+        while (qn_str_next(&value, ':', &lang))
+            if (name.n >= 2 && qn_str_starts(lang, name) && (lang.n == name.n || strchr("_.@", lang.p[name.n])))
+                return true;
+    }
+    return false;
+}
+
 static int locales(struct qn_plan *p, const char *root, bool keep_dirs, struct qn_err *e)
 {
     const struct qn_tree *t = &p->img->tree;
     uint32_t dir = qn_tree_resolve(t, qn_str_c(root), true);
-    struct qn_str lang;
 
     if (dir == QN_NO_NODE)
         return 0;
-    if (!qn_imgconfig_env(&p->img->config, "LANG", &lang))
-        lang = QN_STR("C");
     for (uint32_t i = dir + 1, end = qn_tree_end(t, dir); i < end; i = qn_tree_end(t, i)) {
         struct qn_str name = qn_path_base(t->node[i].path);
-        /* "de" and "de_DE" serve LANG=de_DE.UTF-8. */
-        bool asked = qn_str_starts(lang, name) && name.n >= 2;
-        if (locale_stays(name) || asked || t->node[i].type != QN_DIR)
+        if (locale_stays(name) || asked_for(p->img, name) || t->node[i].type != QN_DIR)
             continue;
         if (qn_plan_remove_tree(p, i, "translations", keep_dirs ? qn_rule_keep_dirs : NULL, e) < 0)
             return -1;

@@ -1,16 +1,20 @@
-/* File capabilities (security.capability): kept only on programs that something reached starts. */
+/* File capabilities (security.capability): kept only on programs that something reached starts, under whichever of
+ * their names. */
+#include "groups.h"
 #include "rule_common.h"
 
 int qn_rule_file_caps(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
 {
     const struct qn_tree *t = &img->tree;
+    qn_auto_groups struct qn_groups groups = {0};
 
     (void)opt;
+    qn_groups_init(&groups, img);
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
         if (n->type != QN_FILE || !n->data || !n->data->caps || plan->fate[i].removed)
             continue;
-        bool needed = qn_image_needed(img, i);
+        bool needed = qn_groups_node(&groups, i);
         if (!needed && qn_plan_uncap(plan, i, "file capabilities raise privileges, and nothing starts this", e) < 0)
             return -1;
         if (qn_plan_finding(plan, "CIS-4.8", QN_WARN, !needed, n->path, e, "%s",

@@ -44,14 +44,13 @@ int qn_rule_network_tools(const struct qn_image *img, const struct qn_options *o
                           struct qn_err *e)
 {
     const struct qn_tree *t = &img->tree;
-    unsigned reached = 0;
 
     (void)opt;
     if (img->utility)
         return qn_plan_back_off(plan, e, "the image starts a shell and exists for its tools");
     if (img->db.rpm)
         return qn_plan_back_off(plan, e, "an rpm database is there, which could not be kept true");
-    if (qn_rule_remove_packages(plan, packages, false, "network tool that nothing in the image calls", &reached, e) < 0)
+    if (qn_rule_remove_packages(plan, packages, false, "network tool that nothing in the image calls", e) < 0)
         return -1;
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];

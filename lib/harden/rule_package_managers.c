@@ -82,14 +82,12 @@ static int debian(const struct qn_image *img, struct qn_plan *plan, struct qn_er
     static const char *const managers[] = {"apt",      "apt-get",     "aptitude",          "dpkg",
                                            "dpkg-deb", "dpkg-divert", "dpkg-statoverride", NULL};
     static const char *const alternatives[] = {"update-alternatives", NULL};
-    unsigned reached = 0;
 
     if (img->db.dpkg_status == QN_NO_NODE && img->db.dpkg_status_d == QN_NO_NODE)
         return 0;
     if (qn_rule_any_reached(img, managers))
         return qn_plan_back_off(plan, e, "something that the image runs calls apt or dpkg");
-    if (qn_rule_remove_packages(plan, deb_packages, true, "package manager", &reached, e) < 0 ||
-        maintainer_scripts(plan, e) < 0)
+    if (qn_rule_remove_packages(plan, deb_packages, true, "package manager", e) < 0 || maintainer_scripts(plan, e) < 0)
         return -1;
     for (size_t i = 0; i < QN_ARRAY_LEN(deb_data); i++)
         if (qn_rule_remove_path(plan, deb_data[i].path, deb_data[i].because, NULL, e) < 0)
@@ -103,13 +101,12 @@ static int debian(const struct qn_image *img, struct qn_plan *plan, struct qn_er
 static int alpine(const struct qn_image *img, struct qn_plan *plan, struct qn_err *e)
 {
     static const char *const managers[] = {"apk", NULL};
-    unsigned reached = 0;
 
     if (img->db.apk_installed == QN_NO_NODE)
         return 0;
     if (qn_rule_any_reached(img, managers))
         return qn_plan_back_off(plan, e, "something that the image runs calls apk");
-    if (qn_rule_remove_packages(plan, apk_packages, true, "package manager", &reached, e) < 0)
+    if (qn_rule_remove_packages(plan, apk_packages, true, "package manager", e) < 0)
         return -1;
     for (size_t i = 0; i < QN_ARRAY_LEN(apk_data); i++)
         if (qn_rule_remove_path(plan, apk_data[i].path, apk_data[i].because, NULL, e) < 0)

@@ -10,6 +10,17 @@ static bool temporary(struct qn_str path)
     return false;
 }
 
+/* A key, not a script that handles keys: the line stands by itself. */
+static bool key_text(struct qn_str text)
+{
+    struct qn_str line;
+
+    while (qn_str_next(&text, '\n', &line))
+        if (qn_str_starts(line, QN_STR("-----BEGIN ")) && qn_str_find(line, QN_STR("PRIVATE KEY-----")) >= 0)
+            return true;
+    return false;
+}
+
 static bool key_file(const struct qn_plan *p, uint32_t node)
 {
     struct qn_str path = p->img->tree.node[node].path, base = qn_path_base(path), text;
@@ -22,74 +33,117 @@ static bool key_file(const struct qn_plan *p, uint32_t node)
     if (qn_path_under(path, QN_STR("etc/ssl/private")) || qn_str_eq(base, QN_STR(".netrc")) ||
         qn_str_eq(base, QN_STR(".pgpass")))
         return true;
-    return qn_plan_text(p, node, &text) && qn_str_find(text, QN_STR("PRIVATE KEY-----")) >= 0;
+    const struct qn_entry *data = p->img->tree.node[node].data;
+    return data && data->content == QN_TEXT && qn_plan_text(p, node, &text) && key_text(text);
+}
+
+/* On whose behalf the image's files are looked at. */
+struct who {
+    bool root;
+    uint32_t uid;
+    bool drops; /* it starts as root and may go on as somebody else */
+    bool quiet; /* no findings: they were made before */
+};
+
+static int finding(struct qn_plan *p, const struct who *w, const char *check, bool fixed, uint32_t i, const char *what,
+                   struct qn_err *e)
+{
+    return w->quiet ? 0 : qn_plan_finding(p, check, QN_WARN, fixed, p->img->tree.node[i].path, e, "%s", what);
 }
 
 /* Whether whoever the image runs as would still get at the file. */
-static bool reader_left(const struct qn_image *img, uint32_t node)
+static bool reader_left(const struct qn_plan *p, const struct who *w, uint32_t i)
 {
-    return img->runs_as_root || img->tree.node[node].uid == img->run_uid;
+    return w->root || p->fate[i].uid == w->uid;
 }
 
-static int writable_file(const struct qn_image *img, struct qn_plan *plan, uint32_t i, struct qn_err *e)
+/* Whether the file or directory may be what a process writes that started as root and went on as somebody else: whom it
+ * then belongs to cannot be told. Programs and what packages own are not written. */
+static bool unknown_writer(const struct qn_plan *p, const struct who *w, uint32_t i)
 {
-    const struct qn_node *n = &img->tree.node[i];
+    const struct qn_node *n = &p->img->tree.node[i];
+    bool data = n->type == QN_DIR || !n->data || (n->data->content != QN_ELF && n->data->content != QN_SCRIPT);
 
-    /* The user that writes it by that bit becomes its owner: the only way to take the bit and keep the function. */
-    if (!reader_left(img, i) && n->package == QN_NO_PACKAGE &&
-        qn_plan_chown(plan, i, img->run_uid, "its user keeps write access when others lose it", e) < 0)
-        return -1;
-    if (qn_plan_chmod(plan, i, plan->fate[i].mode & ~02u, "anybody could write it", e) < 0)
-        return -1;
-    return qn_plan_finding(plan, "CIS-4.8", QN_WARN, true, n->path, e, "world-writable file");
+    return w->drops && data && n->package == QN_NO_PACKAGE;
 }
 
-static int shared_dir(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, uint32_t i,
-                      struct qn_err *e)
+/* The user that writes by the bits of others becomes the owner: the only way to take the bits and keep the function. */
+static int give(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_err *e)
 {
-    const struct qn_node *n = &img->tree.node[i];
-    bool fix = opt->profile != QN_SAFE || temporary(n->path);
-
-    if (fix &&
-        qn_plan_chmod(plan, i, plan->fate[i].mode | 01000u, "in a shared directory, only owners may delete", e) < 0)
-        return -1;
-    return qn_plan_finding(plan, "NIST-AC-3", QN_WARN, fix, n->path, e, "world-writable directory without sticky bit");
+    if (reader_left(p, w, i) || p->img->tree.node[i].package != QN_NO_PACKAGE)
+        return 0;
+    return qn_plan_chown(p, i, w->uid, "its user keeps write access when others lose it", e);
 }
 
-static int key(const struct qn_image *img, struct qn_plan *plan, uint32_t i, struct qn_err *e)
+static int writable_file(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_err *e)
 {
-    const struct qn_node *n = &img->tree.node[i];
-
-    if (!reader_left(img, i))
-        return qn_plan_finding(plan, "CIS-4.10", QN_WARN, false, n->path, e,
-                               "key that anybody may read, and that the image's user may need to");
-    if (qn_plan_chmod(plan, i, plan->fate[i].mode & ~07u, "a key is not for everybody", e) < 0)
+    if (unknown_writer(p, w, i))
+        return finding(p, w, "CIS-4.8", false, i,
+                       "world-writable file, and a process that gave up being root may write it", e);
+    if (give(p, w, i, e) < 0 || qn_plan_chmod(p, i, p->fate[i].mode & ~02u, "anybody could write it", e) < 0)
         return -1;
-    return qn_plan_finding(plan, "CIS-4.10", QN_WARN, true, n->path, e, "key that anybody may read");
+    return finding(p, w, "CIS-4.8", true, i, "world-writable file", e);
+}
+
+static int shared_dir(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_err *e)
+{
+    bool tmp = temporary(p->img->tree.node[i].path);
+    bool fix = tmp || (p->opt->profile != QN_SAFE && !unknown_writer(p, w, i));
+
+    if (fix && ((!tmp && give(p, w, i, e) < 0) ||
+                qn_plan_chmod(p, i, p->fate[i].mode | 01000u, "in a shared directory, only owners may delete", e) < 0))
+        return -1;
+    return finding(p, w, "NIST-AC-3", fix, i, "world-writable directory without sticky bit", e);
+}
+
+static int key(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_err *e)
+{
+    if (!reader_left(p, w, i) || unknown_writer(p, w, i))
+        return finding(p, w, "CIS-4.10", false, i, "key that anybody may read, and that the image's user may need to",
+                       e);
+    if (qn_plan_chmod(p, i, p->fate[i].mode & ~07u, "a key is not for everybody", e) < 0)
+        return -1;
+    return finding(p, w, "CIS-4.10", true, i, "key that anybody may read", e);
+}
+
+static int run(struct qn_plan *p, const struct who *w, struct qn_err *e)
+{
+    const struct qn_tree *t = &p->img->tree;
+
+    for (uint32_t i = 1; i < t->count; i++) {
+        const struct qn_node *n = &t->node[i];
+        uint32_t mode = p->fate[i].mode;
+        int r = 0;
+        if (p->fate[i].removed || !n->entry)
+            continue;
+        bool shadow = qn_str_eq(n->path, QN_STR("etc/shadow")) || qn_str_eq(n->path, QN_STR("etc/gshadow"));
+        if (n->type == QN_FILE && shadow && (mode & ~0640u))
+            r = qn_plan_chmod(p, i, mode & 0640, "password hashes are for root alone", e);
+        else if (n->type == QN_FILE && (mode & 02))
+            r = writable_file(p, w, i, e);
+        else if (n->type == QN_DIR && (mode & 02) && !(mode & 01000))
+            r = shared_dir(p, w, i, e);
+        if (r == 0 && n->type == QN_FILE && !shadow && (p->fate[i].mode & 07) && key_file(p, i))
+            r = key(p, w, i, e);
+        if (r < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int qn_rule_permissions(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan,
                         struct qn_err *e)
 {
-    const struct qn_tree *t = &img->tree;
+    const struct who who = {
+        .root = img->runs_as_root, .uid = img->run_uid, .drops = img->runs_as_root && qn_rule_drops_privileges(img)};
 
-    for (uint32_t i = 1; i < t->count; i++) {
-        const struct qn_node *n = &t->node[i];
-        uint32_t mode = plan->fate[i].mode;
-        int r = 0;
-        if (plan->fate[i].removed || !n->entry)
-            continue;
-        bool shadow = qn_str_eq(n->path, QN_STR("etc/shadow")) || qn_str_eq(n->path, QN_STR("etc/gshadow"));
-        if (n->type == QN_FILE && shadow && (mode & ~0640u))
-            r = qn_plan_chmod(plan, i, mode & 0640, "password hashes are for root alone", e);
-        else if (n->type == QN_FILE && (mode & 02))
-            r = writable_file(img, plan, i, e);
-        else if (n->type == QN_DIR && (mode & 02) && !(mode & 01000))
-            r = shared_dir(img, opt, plan, i, e);
-        if (r == 0 && n->type == QN_FILE && !shadow && (plan->fate[i].mode & 07) && key_file(plan, i))
-            r = key(img, plan, i, e);
-        if (r < 0)
-            return -1;
-    }
-    return 0;
+    (void)opt;
+    return run(plan, &who, e);
+}
+
+int qn_rule_permissions_for(struct qn_plan *plan, uint32_t uid, struct qn_err *e)
+{
+    const struct who who = {.uid = uid, .quiet = true};
+
+    return plan->opt->rule[QN_RULE_permissions] == QN_RULE_ON ? run(plan, &who, e) : 0;
 }

@@ -81,8 +81,8 @@ int qn_rule_services(const struct qn_image *img, const struct qn_options *opt, s
 {
     static const char *const crons[] = {"cron", "crond", "anacron", "supercronic", "run-parts", "fcron", NULL};
     static const char *const inits[] = {"init", "systemd", "openrc", "openrc-init", "runit", NULL};
-    static const char *const service[] = {"service",   "invoke-rc.d",       "rc-service",
-                                          "systemctl", "start-stop-daemon", NULL};
+    static const char *const service[] = {"service",           "invoke-rc.d",      "rc-service",       "systemctl",
+                                          "start-stop-daemon", "systemd-tmpfiles", "systemd-sysusers", NULL};
     static const char *const rotate[] = {"logrotate", NULL};
 
     (void)opt;

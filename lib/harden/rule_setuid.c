@@ -1,18 +1,20 @@
 /* Set-user-ID and set-group-ID bits of files. A container that starts as root gains nothing from them; one that starts
- * as somebody else needs them for the programs it calls, and only for those. */
+ * as somebody else needs them for the programs it calls, and only for those, under whichever of their names. */
+#include "groups.h"
 #include "rule_common.h"
 
 int qn_rule_setuid(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
 {
     const struct qn_tree *t = &img->tree;
+    qn_auto_groups struct qn_groups groups = {0};
 
     (void)opt;
+    qn_groups_init(&groups, img);
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
         if (n->type != QN_FILE || !(plan->fate[i].mode & 06000) || plan->fate[i].removed)
             continue;
-        bool needed = qn_image_needed(img, i) && !img->runs_as_root;
-        if (needed) {
+        if (!img->runs_as_root && qn_groups_node(&groups, i)) {
             if (qn_plan_finding(plan, "CIS-DI-0008", QN_WARN, false, n->path, e,
                                 "setuid or setgid program stays: a process that is not root runs it") < 0)
                 return -1;

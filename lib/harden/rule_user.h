@@ -17,6 +17,11 @@ int qn_user_choose(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e
 int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e) QN_MUST_CHECK;
 /* Whether the user can read, run and traverse what root could of everything reached or unowned; if not, why. */
 bool qn_user_access(const struct qn_plan *p, const struct qn_user_choice *u, char *why, size_t size);
+/* The same for writing: whether the user can write what the shell scripts that the image runs say they write; unless
+ * they say so in words that only a shell understands. */
+bool qn_user_writes(const struct qn_plan *p, const struct qn_user_choice *u, char *why, size_t size);
+/* Permission bits (4 read, 2 write, 1 run or traverse) that the user has on a node as planned. */
+unsigned qn_user_bits(const struct qn_plan *p, const struct qn_user_choice *u, uint32_t node);
 /* A port below 1024 that the image exposes, or that its configuration listens on; 0 for none. */
 uint32_t qn_user_low_port(const struct qn_image *img);
 

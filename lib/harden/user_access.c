@@ -3,15 +3,18 @@
 
 #include "base/num.h"
 
-/* The number at the end of "80", "*:80", "0.0.0.0:80", "[::]:80", "80/tcp"; 0 when there is none. */
+/* The number at the end of "80", "*:80", "0.0.0.0:80", "[::]:80", "80/tcp", the first of "80-90"; 0 when there is
+ * none. */
 static uint32_t port_of(struct qn_str word)
 {
     struct qn_err e;
     uint64_t n;
-    ptrdiff_t slash = qn_str_chr(word, '/');
+    ptrdiff_t slash = qn_str_chr(word, '/'), dash;
 
     if (slash >= 0)
         word = qn_str_head(word, (size_t)slash);
+    if ((dash = qn_str_chr(word, '-')) > 0)
+        word = qn_str_head(word, (size_t)dash);
     while (word.n && (word.p[word.n - 1] == ';' || word.p[word.n - 1] == ',' || word.p[word.n - 1] == '"'))
         word.n--;
     ptrdiff_t colon = qn_str_rchr(word, ':');
@@ -135,8 +138,7 @@ static bool roots_own(struct qn_str path)
     return false;
 }
 
-/* Permission bits (4 read, 2 write, 1 run or traverse) that the user has on a node as planned. */
-static unsigned access_bits(const struct qn_plan *p, const struct qn_user_choice *u, uint32_t node)
+unsigned qn_user_bits(const struct qn_plan *p, const struct qn_user_choice *u, uint32_t node)
 {
     const struct qn_node *n = &p->img->tree.node[node];
     uint32_t mode = p->fate[node].mode;
@@ -151,7 +153,7 @@ static unsigned access_bits(const struct qn_plan *p, const struct qn_user_choice
 static uint32_t closed_above(const struct qn_plan *p, const struct qn_user_choice *u, uint32_t node)
 {
     for (uint32_t d = p->img->tree.node[node].parent; d != QN_NO_NODE; d = p->img->tree.node[d].parent)
-        if (!(access_bits(p, u, d) & 1))
+        if (!(qn_user_bits(p, u, d) & 1))
             return d;
     return QN_NO_NODE;
 }
@@ -167,7 +169,7 @@ bool qn_user_access(const struct qn_plan *p, const struct qn_user_choice *u, cha
         if (!counts || p->fate[i].removed || !n->entry || (n->type != QN_FILE && n->type != QN_DIR) ||
             (roots_own(n->path) && !qn_image_reached(img, i)))
             continue;
-        unsigned have = access_bits(p, u, i), want = n->type == QN_DIR ? 5 : 4;
+        unsigned have = qn_user_bits(p, u, i), want = n->type == QN_DIR ? 5 : 4;
         /* A program that only root may run is not the application's unless it is started. */
         if (n->type == QN_FILE && (n->mode & 0100) && n->data && n->data->content != QN_OTHER)
             want = qn_image_reached(img, i) ? 5 : 4;

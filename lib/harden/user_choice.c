@@ -184,7 +184,7 @@ static void mark(struct qn_plan *p, struct qn_user_choice *u, uint32_t node, boo
     if (node == QN_NO_NODE || node == 0)
         return;
     for (uint32_t i = node, end = below ? qn_tree_end(&p->img->tree, node) : node + 1; i < end; i++)
-        if (p->img->tree.node[i].type == QN_DIR || p->img->tree.node[i].type == QN_FILE)
+        if (p->img->tree.node[i].entry && (p->img->tree.node[i].type == QN_DIR || p->img->tree.node[i].type == QN_FILE))
             u->state[i] = true;
 }
 

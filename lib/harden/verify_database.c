@@ -1,27 +1,19 @@
 /* Database and files agree: a package that is listed has files, one that is not listed has none left, and no list
  * names a file that went. */
+#include "plan.h"
 #include "verify.h"
 
 #include "base/path.h"
 #include "formats/dpkg.h"
 
-static bool documentation(struct qn_str path)
-{
-    static const char *const dirs[] = {"usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale",
-                                       "usr/share/lintian"};
-    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
-        if (qn_path_under(path, qn_str_c(dirs[i])))
-            return true;
-    return false;
-}
-
 static uint32_t find(const struct qn_image *img, const struct qn_package *p)
 {
-    for (uint32_t i = 0; i < img->package_count; i++)
-        if (qn_str_eq(img->package[i].name, p->name) && qn_str_eq(img->package[i].arch, p->arch) &&
-            qn_str_eq(img->package[i].version, p->version))
-            return i;
-    return QN_NO_PACKAGE;
+    uint32_t i = qn_image_package(img, p->name, p->arch);
+
+    while (i != QN_NO_PACKAGE &&
+           !(qn_str_eq(img->package[i].version, p->version) && qn_str_eq(img->package[i].arch, p->arch)))
+        i = qn_image_package_next(img, i);
+    return i;
 }
 
 static void one(const struct qn_verify *v, const struct qn_package *p, struct qn_verdict *out)
@@ -29,7 +21,7 @@ static void one(const struct qn_verify *v, const struct qn_package *p, struct qn
     uint32_t payload = 0, left = 0, at = find(v->after, p);
 
     for (uint32_t i = 0; i < p->files; i++) {
-        if (documentation(v->before->tree.node[p->file[i]].path))
+        if (qn_plan_documentation(v->before->tree.node[p->file[i]].path))
             continue;
         payload++;
         left += qn_verify_same(v, p->file[i]) != QN_NO_NODE;

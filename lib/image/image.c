@@ -41,6 +41,16 @@ uint32_t qn_image_package(const struct qn_image *img, struct qn_str name, struct
     return (uint32_t)(img->by_name[lo] - img->package);
 }
 
+uint32_t qn_image_package_next(const struct qn_image *img, uint32_t package)
+{
+    const struct qn_package *p = &img->package[package];
+    size_t next = (size_t)p->order + 1;
+
+    if (next == img->package_count || !qn_str_eq(img->by_name[next]->name, p->name))
+        return QN_NO_PACKAGE;
+    return (uint32_t)(img->by_name[next] - img->package);
+}
+
 static void find_databases(struct qn_image *img)
 {
     static const char *const rpm[] = {"var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"};

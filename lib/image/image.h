@@ -17,6 +17,7 @@ struct qn_package {
     struct qn_str raw;  /* its stanza in the database */
     uint32_t database;  /* node of the file that holds the stanza */
     bool essential;     /* Essential: yes, or Priority required or important */
+    uint32_t order;     /* place in qn_image.by_name */
     uint32_t *file;     /* payload: nodes that are not directories, in path order */
     uint32_t files;
 };
@@ -103,6 +104,8 @@ bool qn_image_text(const struct qn_image *img, struct qn_str path, struct qn_str
 bool qn_node_text(const struct qn_image *img, uint32_t node, struct qn_str *text);
 /* Finds the first package of a name and architecture ("" for any), or QN_NO_PACKAGE. */
 uint32_t qn_image_package(const struct qn_image *img, struct qn_str name, struct qn_str arch);
+/* The next package of the same name, or QN_NO_PACKAGE. */
+uint32_t qn_image_package_next(const struct qn_image *img, uint32_t package);
 static inline bool qn_image_reached(const struct qn_image *img, uint32_t node)
 {
     return img->reach[node].why != QN_WHY_NONE;
@@ -119,6 +122,8 @@ uint32_t qn_image_command(const struct qn_image *img, struct qn_str word);
 /* The library that an ELF file's DT_NEEDED or a dlopen name means, as ld.so(8) and musl look it up, or QN_NO_NODE.
  * `file` is the node whose RUNPATH, RPATH and class count. */
 uint32_t qn_image_library(const struct qn_image *img, uint32_t file, struct qn_str name);
+/* The name under which the loader finds it: the file itself or a link to it. */
+uint32_t qn_image_library_name(const struct qn_image *img, uint32_t file, struct qn_str name);
 
 /* Stages of qn_image_build(), apart for tests. */
 int qn_image_packages(struct qn_image *img, struct qn_err *e) QN_MUST_CHECK;

@@ -26,8 +26,11 @@ static bool fits(const struct qn_image *img, uint32_t node, const struct qn_elf_
 static uint32_t in_dir(const struct qn_image *img, struct qn_str dir, struct qn_str name,
                        const struct qn_elf_facts *want)
 {
-    uint32_t n = qn_tree_resolve_at(&img->tree, dir, name, true);
-    return fits(img, n, want) ? n : QN_NO_NODE;
+    uint32_t n = qn_tree_resolve_at(&img->tree, dir, name, false);
+
+    if (n == QN_NO_NODE)
+        return n;
+    return fits(img, qn_tree_resolve(&img->tree, img->tree.node[n].path, true), want) ? n : QN_NO_NODE;
 }
 
 /* Replaces $ORIGIN, ${ORIGIN}, $LIB in one element of a search path. */
@@ -138,6 +141,12 @@ static uint32_t in_musl_path(const struct qn_image *img, struct qn_str name, con
 
 uint32_t qn_image_library(const struct qn_image *img, uint32_t file, struct qn_str name)
 {
+    uint32_t n = qn_image_library_name(img, file, name);
+    return n == QN_NO_NODE ? n : qn_tree_resolve(&img->tree, img->tree.node[n].path, true);
+}
+
+uint32_t qn_image_library_name(const struct qn_image *img, uint32_t file, struct qn_str name)
+{
     const struct qn_node *node = &img->tree.node[file];
     struct qn_str env;
 
@@ -145,10 +154,8 @@ uint32_t qn_image_library(const struct qn_image *img, uint32_t file, struct qn_s
         return QN_NO_NODE;
     const struct qn_elf_facts *f = &node->data->elf;
     struct qn_str origin = qn_path_dir(node->path);
-    if (qn_str_chr(name, '/') >= 0) {
-        uint32_t n = qn_tree_resolve(&img->tree, name, true);
-        return fits(img, n, f) ? n : QN_NO_NODE;
-    }
+    if (qn_str_chr(name, '/') >= 0)
+        return in_dir(img, QN_STR(""), name, f);
     uint32_t n = QN_NO_NODE;
     if (f->runpath.n == 0)
         n = in_path(img, f->rpath, ':', origin, name, f);

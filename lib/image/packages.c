@@ -341,6 +341,8 @@ static int sort_packages(struct qn_image *img, struct qn_err *e)
         img->by_name[i] = &img->package[i];
     if (img->package_count)
         qsort(img->by_name, img->package_count, sizeof *img->by_name, by_name);
+    for (size_t i = 0; i < img->package_count; i++)
+        img->by_name[i]->order = (uint32_t)i;
     return 0;
 }
 

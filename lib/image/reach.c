@@ -291,18 +291,8 @@ static void expand_elf(struct work *w, uint32_t node, const struct qn_entry *dat
 
     if (f->interp.n)
         reach_chain(w, qn_tree_resolve(&img->tree, f->interp, false), QN_WHY_INTERPRETER, node);
-    for (uint32_t i = 0; i < f->needed_count; i++) {
-        uint32_t lib = qn_image_library(img, node, f->needed[i]);
-        if (lib == QN_NO_NODE)
-            continue;
-        /* The name that the loader opens may be a link beside the file. */
-        char name[QN_PATH_MAX];
-        int n = snprintf(name, sizeof name, "%.*s/%.*s", QN_FMT(qn_path_dir(img->tree.node[lib].path)),
-                         QN_FMT(f->needed[i]));
-        if (n > 0 && (size_t)n < sizeof name)
-            reach_chain(w, qn_tree_find(&img->tree, qn_str_c(name)), QN_WHY_NEEDED, node);
-        reach(w, lib, QN_WHY_NEEDED, node);
-    }
+    for (uint32_t i = 0; i < f->needed_count; i++)
+        reach_chain(w, qn_image_library_name(img, node, f->needed[i]), QN_WHY_NEEDED, node);
     if (f->imports & QN_IMPORT_SHELL)
         reach_word(w, QN_STR("/bin/sh"), QN_WHY_SHELL, node);
     bool starts = f->imports & (QN_IMPORT_SHELL | QN_IMPORT_EXEC);

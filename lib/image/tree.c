@@ -287,6 +287,9 @@ struct walk {
     char rest[QN_PATH_MAX];
     size_t rest_n;
     unsigned steps;
+    bool (*gone)(const void *ctx, uint32_t node); /* or NULL */
+    const void *ctx;
+    uint32_t met; /* the first node that is gone, or QN_NO_NODE */
 };
 
 /* Puts a link target in front of the rest of the walk; false when it does not fit. */
@@ -338,6 +341,10 @@ static bool walk_step(struct walk *w, const struct qn_tree *t, bool follow_last)
     w->n += n;
     uint32_t node = qn_tree_find(t, qn_str_n(w->at, w->n));
     bool last = w->rest_n == 0;
+    if (node != QN_NO_NODE && w->gone && w->gone(w->ctx, node)) {
+        w->met = node;
+        return false;
+    }
     if (node == QN_NO_NODE || t->node[node].type != QN_SYMLINK || (last && !follow_last))
         return true;
     if (++w->steps > MAX_STEPS)
@@ -367,9 +374,23 @@ uint32_t qn_tree_resolve_at(const struct qn_tree *t, struct qn_str dir, struct q
 {
     struct walk w;
 
+    w.gone = NULL;
     if (qn_str_chr(path, '\0') >= 0 || !walk(&w, t, dir, path, follow_last))
         return QN_NO_NODE;
     return qn_tree_find(t, qn_str_n(w.at, w.n));
+}
+
+uint32_t qn_tree_resolve_without(const struct qn_tree *t, struct qn_str path,
+                                 bool (*gone)(const void *ctx, uint32_t node), const void *ctx, uint32_t *first)
+{
+    struct walk w;
+
+    w.gone = gone;
+    w.ctx = ctx;
+    w.met = QN_NO_NODE;
+    bool there = qn_str_chr(path, '\0') < 0 && walk(&w, t, QN_STR(""), path, true);
+    *first = w.met;
+    return there ? qn_tree_find(t, qn_str_n(w.at, w.n)) : QN_NO_NODE;
 }
 
 uint32_t qn_tree_resolve(const struct qn_tree *t, struct qn_str path, bool follow_last)
@@ -382,6 +403,7 @@ bool qn_tree_target(const struct qn_tree *t, uint32_t node, char buf[4096], stru
     struct walk w;
     const struct qn_node *n = &t->node[node];
 
+    w.gone = NULL;
     if (n->type != QN_SYMLINK || !walk(&w, t, qn_path_dir(n->path), n->entry->link, true))
         return false;
     memcpy(buf, w.at, w.n);

@@ -44,6 +44,10 @@ uint32_t qn_tree_find(const struct qn_tree *t, struct qn_str path);
 uint32_t qn_tree_resolve(const struct qn_tree *t, struct qn_str path, bool follow_last);
 /* The same, starting in a directory: relative paths and links are relative to `dir`. */
 uint32_t qn_tree_resolve_at(const struct qn_tree *t, struct qn_str dir, struct qn_str path, bool follow_last);
+/* The same from the root, as if the nodes of which `gone` says so were not there; `*first` is the first one that the
+ * walk met, or QN_NO_NODE. */
+uint32_t qn_tree_resolve_without(const struct qn_tree *t, struct qn_str path,
+                                 bool (*gone)(const void *ctx, uint32_t node), const void *ctx, uint32_t *first);
 /* Where a symbolic link leads as a canonical path, whether or not it exists; false when it climbs or loops. */
 bool qn_tree_target(const struct qn_tree *t, uint32_t node, char buf[4096], struct qn_str *out);
 /* The first node behind `node` that is not below it. */
