@@ -295,42 +295,12 @@ static json_t *report_layers(const struct qn_derivation *d, bool unchanged)
     return list;
 }
 
-/* The plan was given up: its report tells of changes that nobody made. */
-static void nothing_done(json_t *report, const char *why)
-{
-    json_t *o;
-    size_t i;
-
-    json_array_foreach (json_object_get(report, "rules"), i, o) {
-        json_t *changes = json_object_get(o, "changes");
-        if (json_array_size(changes) == 0 || strcmp(json_string_value(json_object_get(o, "state")), "reported") == 0)
-            continue;
-        json_t *undone = json_object_get(o, "backed_off");
-        if (!undone) {
-            qn_json_set(o, "backed_off", json_array());
-            undone = json_object_get(o, "backed_off");
-        }
-        json_array_extend(undone, changes);
-        json_array_clear(changes);
-        qn_json_set_c(o, "state", "backed-off");
-        qn_json_set_c(o, "because", why);
-    }
-    json_array_foreach (json_object_get(report, "packages"), i, o) {
-        qn_json_set_c(o, "state", "kept");
-    }
-    json_array_foreach (json_object_get(report, "findings"), i, o) {
-        qn_json_set_bool(o, "fixed", false);
-    }
-}
-
 /* Completes the plan's report. */
 static json_t *finish_report(struct qn_derivation *d, const struct qn_digest *hardened, bool unchanged)
 {
     json_t *report = json_object_get(d->plan, "report"), *policy = json_object_get(report, "policy"), *after;
     uint64_t size = 0;
 
-    if (unchanged)
-        nothing_done(report, "the image is served as it was");
     qn_json_set(report, "source", digest_object(&d->digest));
     qn_json_set(report, "hardened", digest_object(hardened));
     qn_json_set_c(report, "engine", d->env->engine);
