@@ -259,7 +259,8 @@ static int recover(struct qn_tx *tx, struct qn_err *e)
                    "i", now) < 0 ||
         qn_sql_run(tx, NULL, e,
                    "UPDATE job SET state = 4, finished = ?1, error = 'hardening-failed',"
-                   " message = 'the daemon died while this job was running' WHERE state = 2",
+                   " message = CASE state WHEN 1 THEN 'the daemon died before this job began'"
+                   " ELSE 'the daemon died while this job was running' END WHERE state IN (1, 2)",
                    "i", now * 1000) < 0 ||
         qn_sql_run(tx, NULL, e, "DELETE FROM denial WHERE expires < ?1", "i", now) < 0) {
         sqlite3_exec(tx->db, "ROLLBACK", NULL, NULL, NULL);

@@ -219,6 +219,9 @@ static int derive_run(struct qn_tx *tx, void *arg, struct qn_err *err)
     d->row.attempts++;
     DO(qn_index_derivation_set(tx, &d->row, err));
     qn_job_id(ix, job.id);
+    DO(qn_index_job_put(tx, &job, err));
+    job.state = QN_STATE_QUEUED;
+    qn_job_id(ix, job.id);
     return qn_index_job_put(tx, &job, err);
 }
 static bool count_job(void *arg, const struct qn_row_job *row)
@@ -252,9 +255,10 @@ START_TEST(deaths_are_counted)
     qn_auto_read struct qn_tx *tx = NULL;
     qn_ok(qn_index_read(ix, &tx, &e), e);
     qn_ok(qn_index_jobs(tx, QN_STATE_FAILED, "", 10, count_job, &jobs, &e), e);
-    ck_assert_int_eq(jobs, 3);
+    ck_assert_int_eq(jobs, 6);
     jobs = 0;
     qn_ok(qn_index_jobs(tx, QN_STATE_RUNNING, "", 10, count_job, &jobs, &e), e);
+    qn_ok(qn_index_jobs(tx, QN_STATE_QUEUED, "", 10, count_job, &jobs, &e), e);
     ck_assert_int_eq(jobs, 0);
 }
 END_TEST
