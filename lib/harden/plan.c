@@ -1,5 +1,5 @@
 #include "plan.h"
-#include "rule_common.h"
+#include "edits.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

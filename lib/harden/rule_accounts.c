@@ -1,5 +1,5 @@
 /* Accounts: passwords that would let somebody in, second roots, login shells that nothing logs in with. */
-#include "rule_common.h"
+#include "edits.h"
 
 #include "formats/passwd.h"
 

@@ -1,5 +1,5 @@
 /* What a package manager, a library or a build left behind and would make again. */
-#include "rule_common.h"
+#include "edits.h"
 
 static const struct {
     const char *path, *because;

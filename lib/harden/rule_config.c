@@ -1,5 +1,5 @@
 /* The image's configuration: search path, working directory, triggers, labels that a runtime obeys. */
-#include "rule_common.h"
+#include "edits.h"
 
 static json_t *config_object(struct qn_plan *p)
 {

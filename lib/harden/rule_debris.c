@@ -1,5 +1,5 @@
 /* What belongs to the making of an image, not to its running. */
-#include "rule_common.h"
+#include "edits.h"
 
 /* Directories and files that are debris wherever no package put them. */
 static const char *const anywhere[] = {

@@ -1,5 +1,5 @@
 /* Device nodes, sockets and FIFOs: a runtime makes the ones that a container needs. */
-#include "rule_common.h"
+#include "edits.h"
 
 static bool usual(struct qn_str path)
 {

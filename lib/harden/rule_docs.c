@@ -1,5 +1,5 @@
 /* Documentation, translations and completions: read by people, not by what the image runs. */
-#include "rule_common.h"
+#include "edits.h"
 
 static const struct {
     const char *path, *because;

@@ -1,7 +1,7 @@
 /* File capabilities (security.capability): kept only on programs that something reached starts, under whichever of
  * their names. */
 #include "groups.h"
-#include "rule_common.h"
+#include "edits.h"
 
 int qn_rule_file_caps(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
 {

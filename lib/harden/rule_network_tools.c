@@ -1,6 +1,6 @@
 /* Network clients: what an intruder looks for first. They stay where a script, a health check or the application
  * names them. */
-#include "rule_common.h"
+#include "edits.h"
 
 /* Packages that are such tools and nothing else. */
 static const char *const packages[] = {"curl",

@@ -1,6 +1,6 @@
 /* Package managers, their libraries, configuration and keyrings. The package database stays: scanners read it, and the
  * plan's last stage makes it say what is left. */
-#include "rule_common.h"
+#include "edits.h"
 
 static const char *const deb_packages[] = {"apt",
                                            "apt-utils",

@@ -1,5 +1,5 @@
 /* Files that anybody may write, shared directories without the sticky bit, keys that anybody may read. */
-#include "rule_common.h"
+#include "edits.h"
 
 static bool temporary(struct qn_str path)
 {

@@ -1,5 +1,5 @@
 /* Jobs, units and init scripts: in a container nothing runs them unless cron, an init or `service` is there. */
-#include "rule_common.h"
+#include "edits.h"
 
 static const struct {
     const char *path, *because;

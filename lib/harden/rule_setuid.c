@@ -1,7 +1,7 @@
 /* Set-user-ID and set-group-ID bits of files. A container that starts as root gains nothing from them; one that starts
  * as somebody else needs them for the programs it calls, and only for those, under whichever of their names. */
 #include "groups.h"
-#include "rule_common.h"
+#include "edits.h"
 
 int qn_rule_setuid(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
 {

@@ -2,7 +2,7 @@
 #ifndef QN_HARDEN_RULE_USER_H
 #define QN_HARDEN_RULE_USER_H
 
-#include "rule_common.h"
+#include "edits.h"
 
 struct qn_user_choice {
     uint32_t uid, gid;

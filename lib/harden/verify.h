@@ -1,5 +1,5 @@
 /* The verifier: would the result still start, and does it say the truth? It sees the source and the result as images
- * built from facts; those of rewritten layers come from a fresh scan of the emitted blobs. Necessary, not sufficient. */
+ * built from facts; those of rewritten layers come from a fresh scan of the emitted blobs. Necessary, never enough. */
 #ifndef QN_HARDEN_VERIFY_H
 #define QN_HARDEN_VERIFY_H
 

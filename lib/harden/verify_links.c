@@ -1,4 +1,4 @@
-/* No symbolic link of the result leads to nothing if it led to something in the source; nothing that is reached went. */
+/* No symbolic link of the result leads to nothing if it led to something in the source; what is reached is there. */
 #include "verify.h"
 
 #include "base/path.h"

@@ -12,9 +12,9 @@ struct qn_shell_words {
 };
 
 /* Takes the next word; false at the end. Blanks, newlines, quotes and the shell's operators
- * ( ; & | < > ( ) { } ` $ = " ' \ , ! ) separate words. Comments, from a "#" that starts a word outside of quotes to the
- * end of the line, are skipped; "$#" and "${#x}" are none. A default in "${X:-/usr/bin/y}" comes out as the word it
- * is. */
+ * ( ; & | < > ( ) { } ` $ = " ' \ , ! ) separate words. Comments, from a "#" that starts a word outside of quotes to
+ * the end of the line, are skipped; "$#" and "${#x}" are none. A default in "${X:-/usr/bin/y}" comes out as the word
+ * it is. */
 bool qn_shell_word(struct qn_shell_words *self, struct qn_str *word);
 
 #endif

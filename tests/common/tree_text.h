@@ -29,7 +29,7 @@ struct tree_line {
     bool has_mode, elf, is_static, narrow, big, caps, has_text;
 };
 
-/* --- ELF ----------------------------------------------------------------------------------------------------------- */
+/* --- ELF ---------------------------------------------------------------------------------------------------------- */
 struct tree_elf {
     struct qn_buf *b;
     size_t start;
@@ -165,7 +165,7 @@ static int tree_elf(const struct tree_line *l, struct qn_buf *out, struct qn_err
     return r;
 }
 
-/* --- lines --------------------------------------------------------------------------------------------------------- */
+/* --- lines -------------------------------------------------------------------------------------------------------- */
 static unsigned tree_hex(char c)
 {
     return c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 0;
@@ -277,7 +277,7 @@ static int tree_parse(struct qn_arena *a, struct qn_str line, struct tree_line *
     return 0;
 }
 
-/* --- archives ------------------------------------------------------------------------------------------------------ */
+/* --- archives ----------------------------------------------------------------------------------------------------- */
 static int tree_sparse(const struct tree_line *l, struct qn_buf *out, struct qn_err *e)
 {
     char h[512] = {0};

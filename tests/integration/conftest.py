@@ -35,8 +35,9 @@ def free_port():
 def wait_for(what, check, seconds=20):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if check():
-            return
+        found = check()
+        if found:
+            return found
         time.sleep(0.05)
     raise AssertionError(f"{what} did not happen within {seconds} s")
 

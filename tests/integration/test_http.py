@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import answers
+from conftest import answers, wait_for
 
 
 def talk(port, data, seconds=3):
@@ -139,7 +139,7 @@ def test_forwarded_addresses_of_trusted_proxies_only(fresh, proxies, client):
     """The log names the address that the nearest trusted proxy saw, never what the client made up."""
     q = fresh(listen={"trusted_proxies": proxies})
     q.get("/v2/asked", headers={"X-Forwarded-For": "192.0.2.1, 198.51.100.7, 10.1.2.3"})
-    line, = [text for text in q.log().splitlines() if "/v2/asked" in text]
+    line = wait_for("the log line", lambda: next((s for s in q.log().splitlines() if "/v2/asked" in s), None))
     assert re.search(r'"?peer"?[=:] ?"?([0-9.]+)', line)[1] == client, line
 
 

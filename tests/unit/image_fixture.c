@@ -139,7 +139,7 @@ void fixture_make(struct fixture *f, const char *layer, const char *config, cons
     fixture_plan(f);
 }
 
-/* --- the result ---------------------------------------------------------------------------------------------------- */
+/* --- the result --------------------------------------------------------------------------------------------------- */
 static void rewrite(const struct fixture *f, size_t i, struct qn_str pieces, struct qn_buf *out)
 {
     qn_auto_close int source = mem_file(qn_buf_view(&f->tar[i])), made = mem_file(QN_STR(""));
@@ -218,7 +218,7 @@ struct qn_verdict fixture_check(const struct fixture *before, const struct fixtu
     return results[check];
 }
 
-/* --- looking ------------------------------------------------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------------------------------------------------ */
 uint32_t fixture_node(const struct fixture *f, const char *path)
 {
     uint32_t n = qn_tree_find(&f->image.tree, qn_str_c(path));

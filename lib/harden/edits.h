@@ -1,6 +1,6 @@
 /* Small helpers that several rules use. */
-#ifndef QN_HARDEN_RULE_COMMON_H
-#define QN_HARDEN_RULE_COMMON_H
+#ifndef QN_HARDEN_EDITS_H
+#define QN_HARDEN_EDITS_H
 
 #include "plan.h"
 

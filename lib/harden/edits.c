@@ -1,4 +1,4 @@
-#include "rule_common.h"
+#include "edits.h"
 
 int qn_rule_remove_path(struct qn_plan *p, const char *path, const char *because,
                         bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e)
