@@ -179,10 +179,10 @@ static bool system_text(struct qn_str path)
     return qn_str_eq(qn_path_dir(path), QN_STR("etc"));
 }
 
-/* What the making of the image left behind: not the application, whatever it holds. */
+/* What the making of the image left behind, databases of packages among it: not the application, whatever it holds. */
 static bool leftover(struct qn_str path)
 {
-    static const char *const dirs[] = {"tmp", "var/tmp", "var/lib/dpkg", "var/cache"};
+    static const char *const dirs[] = {"tmp", "var/tmp", "var/lib/dpkg", "var/cache", "lib/apk", "usr/lib/apk"};
     static const char *const inside[] = {".git",    ".hg",       ".svn",  ".bzr",    ".github",
                                          ".gitlab", ".circleci", ".idea", ".vscode", "__MACOSX"};
     struct qn_str part;
