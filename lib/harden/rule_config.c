@@ -25,11 +25,14 @@ static bool starts_from(const struct qn_image *img, struct qn_str dir)
 {
     const struct qn_tree *t = &img->tree;
     uint32_t n = qn_tree_resolve_at(t, img->config.working_dir, dir, true);
+    /* The working directory is no place for programs: only what is called by its name alone counts there. */
+    bool named = dir.n == 0 || qn_str_eq(dir, QN_STR(".")) || qn_str_eq(dir, QN_STR("./"));
 
     if (n == QN_NO_NODE)
         return false;
     for (uint32_t i = n + 1, end = qn_tree_end(t, n); i < end; i = qn_tree_end(t, i))
-        if (qn_image_reached(img, i) && t->node[i].type != QN_DIR && (t->node[i].mode & 0111))
+        if (t->node[i].type != QN_DIR && (t->node[i].mode & 0111) &&
+            (named ? (img->reach[i].all & QN_WHY_BY_NAME) != 0 : qn_image_reached(img, i)))
             return true;
     return false;
 }

@@ -5,10 +5,13 @@
 #include "base/num.h"
 #include "formats/passwd.h"
 
-/* Programs that only root can use to any effect: whoever calls them expects to be root. */
+/* Programs that only root can use to any effect, or that are setuid where they are: whoever calls them expects to be
+ * root, or to become it. By name, since the rule "setuid" takes the bits of an image that runs as root. */
 static const char *const root_tools[] = {
-    "chown",   "chgrp",    "gosu",    "su-exec",  "setpriv",  "runuser", "su",     "sudo",   "usermod", "groupmod",
-    "useradd", "groupadd", "adduser", "addgroup", "chpasswd", "mount",   "chroot", "setcap", NULL};
+    "chown",   "chgrp",    "gosu",    "su-exec",   "setpriv",   "runuser",      "su",       "sudo",       "doas",
+    "usermod", "groupmod", "useradd", "groupadd",  "adduser",   "addgroup",     "chpasswd", "mount",      "umount",
+    "chroot",  "setcap",   "passwd",  "chsh",      "chfn",      "newgrp",       "gpasswd",  "fusermount", "fusermount3",
+    "pkexec",  "bwrap",    "crontab", "newuidmap", "newgidmap", "s6-setuidgid", NULL};
 
 /* A program that something calls and that means: the caller is root, or becomes it. Calls that an executable's own
  * strings suggest do not count: libraries name them without ever calling them. */
@@ -18,8 +21,6 @@ static uint32_t root_tool(const struct qn_image *img)
         const struct qn_node *n = &img->tree.node[i];
         if (!(img->reach[i].all & QN_WHY_STARTED) || n->type == QN_DIR || !(n->mode & 0111))
             continue;
-        if (n->type == QN_FILE && (n->mode & 06000))
-            return i;
         for (size_t k = 0; root_tools[k]; k++)
             if (qn_str_eq_c(qn_path_base(n->path), root_tools[k]))
                 return i;

@@ -57,9 +57,11 @@ enum qn_why {
 struct qn_reach {
     enum qn_why why;
     uint32_t from; /* node, or QN_NO_NODE for roots */
-    uint32_t all;  /* bits 1 << why */
+    uint32_t all;  /* bits 1 << why, and QN_WHY_BY_NAME */
 };
 #define QN_WHY_BIT(why) (1u << (why))
+/* Something names it without a path: it is found through PATH. */
+#define QN_WHY_BY_NAME (1u << 31)
 /* Reasons that mean: something that the image runs starts this program. */
 #define QN_WHY_STARTED                                                                                                 \
     (QN_WHY_BIT(QN_WHY_ENTRYPOINT) | QN_WHY_BIT(QN_WHY_CMD) | QN_WHY_BIT(QN_WHY_HEALTHCHECK) |                         \

@@ -53,7 +53,9 @@ static uint32_t command_name(const struct qn_image *img, struct qn_str word)
     if (qn_str_chr(word, '/') >= 0)
         return qn_tree_resolve_at(&img->tree, img->config.working_dir, word, false);
     while (qn_str_next(&path, ':', &dir)) {
-        uint32_t n = qn_tree_resolve_at(&img->tree, dir, word, false);
+        /* Relative elements, and empty ones, start at the working directory. */
+        uint32_t d = qn_tree_resolve_at(&img->tree, img->config.working_dir, dir, true);
+        uint32_t n = d == QN_NO_NODE ? d : qn_tree_resolve_at(&img->tree, img->tree.node[d].path, word, false);
         if (n == QN_NO_NODE)
             continue;
         uint32_t to = qn_tree_resolve(&img->tree, img->tree.node[n].path, true);
@@ -73,8 +75,12 @@ uint32_t qn_image_command(const struct qn_image *img, struct qn_str word)
 static void reach_word(struct work *w, struct qn_str word, enum qn_why why, uint32_t from)
 {
     uint32_t n = command_name(w->img, word);
-    if (n != QN_NO_NODE && w->img->tree.node[n].type != QN_DIR)
-        reach_chain(w, n, why, from);
+
+    if (n == QN_NO_NODE || w->img->tree.node[n].type == QN_DIR)
+        return;
+    if (!w->tools && qn_str_chr(word, '/') < 0)
+        w->img->reach[n].all |= QN_WHY_BY_NAME;
+    reach_chain(w, n, why, from);
 }
 
 /* Every word of a command line that names something. */
@@ -179,16 +185,29 @@ static bool system_text(struct qn_str path)
     return qn_str_eq(qn_path_dir(path), QN_STR("etc"));
 }
 
-/* What the making of the image left behind: not the application, whatever it holds. */
+/* Where everything is the system's when no database says what is. */
+static bool system_place(struct qn_str path)
+{
+    return qn_path_under(path, QN_STR("etc")) || qn_path_under(path, QN_STR("usr")) ||
+           qn_path_under(path, QN_STR("lib"));
+}
+
+/* What the making of the image left behind, databases of packages among it: not the application, whatever it holds. */
 static bool leftover(struct qn_str path)
 {
-    static const char *const dirs[] = {"tmp", "var/tmp", "var/lib/dpkg", "var/cache"};
+    static const char *const dirs[] = {"tmp", "var/tmp", "var/lib/dpkg", "var/cache", "lib/apk", "usr/lib/apk"};
     static const char *const inside[] = {".git",    ".hg",       ".svn",  ".bzr",    ".github",
                                          ".gitlab", ".circleci", ".idea", ".vscode", "__MACOSX"};
-    struct qn_str part;
+    /* Recipes name tools that are meant for elsewhere. */
+    static const char *const files[] = {".gitlab-ci.yml",       ".travis.yml", ".drone.yml",   "docker-compose*.yml",
+                                        "docker-compose*.yaml", "compose.yml", "compose.yaml", "Dockerfile*"};
+    struct qn_str part, base = qn_path_base(path);
 
     for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
         if (qn_path_under(path, qn_str_c(dirs[i])))
+            return true;
+    for (size_t i = 0; i < QN_ARRAY_LEN(files); i++)
+        if (qn_glob(qn_str_c(files[i]), base))
             return true;
     while (qn_str_next(&path, '/', &part))
         for (size_t i = 0; i < QN_ARRAY_LEN(inside); i++)
@@ -209,7 +228,8 @@ static void reach_unowned(struct work *w)
             continue;
         int tool = qn_tool_find(qn_path_base(n->path));
         bool named = tool >= 0 && (qn_tool_class(tool) == QN_TOOL_NETWORK || qn_tool_class(tool) == QN_TOOL_MANAGER);
-        bool text = n->data->content == QN_TEXT && (img->package_count == 0 || system_text(n->path));
+        bool text =
+            n->data->content == QN_TEXT && (system_text(n->path) || (img->package_count == 0 && system_place(n->path)));
         if (!named && !text && !leftover(n->path))
             reach(w, i, QN_WHY_UNOWNED, QN_NO_NODE);
     }

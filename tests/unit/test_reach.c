@@ -115,6 +115,7 @@ START_TEST(the_application)
     reaches(SYSTEM "tmp/build elf\n", "", "tmp/build", false);
     reaches(SYSTEM "app/.git/hooks/post text=#!/bin/sh\\nwget\n", "", "app/.git/hooks/post", false);
     reaches(SYSTEM "app/.git/hooks/post text=#!/bin/sh\\nwget\n", "", "usr/bin/wget", false);
+    reaches(SYSTEM "app/docker-compose.yml text=cmd: [wget, x]\n", "", "usr/bin/wget", false);
     reaches(SYSTEM "usr/share/x/notes.json text=wget\n", "", "usr/bin/wget", false);
     reaches(SYSTEM "etc/app/conf text=command=/usr/bin/wget\n", "", "usr/bin/wget", true);
 }
