@@ -164,12 +164,12 @@ static int undangle(struct todo *w, struct qn_err *e)
         uint32_t met;
         if (c->undone || c->node == QN_NO_NODE || !qn_str_eq_c(c->because, target_removed))
             continue;
-        const struct qn_node *n = &t->node[c->node];
-        uint32_t to = qn_tree_resolve_at(t, qn_path_dir(n->path), n->entry->link, true);
-        if (to == QN_NO_NODE)
-            continue;
-        (void)qn_tree_resolve_without(t, t->node[to].path, gone, p, &met);
-        if (met == QN_NO_NODE && restore(w, c->node, e, "is there again", QN_Q(t->node[to].path)) < 0)
+        /* Looked up as if the link itself were there. */
+        uint32_t removed = p->fate[c->node].removed;
+        p->fate[c->node].removed = 0;
+        uint32_t to = qn_tree_resolve_without(t, t->node[c->node].path, gone, p, &met);
+        p->fate[c->node].removed = removed;
+        if (to != QN_NO_NODE && restore(w, c->node, e, "is there again", QN_Q(t->node[to].path)) < 0)
             return -1;
     }
     return 0;

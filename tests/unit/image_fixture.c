@@ -301,3 +301,12 @@ const char *fixture_config(struct fixture *f, const char *member)
     qn_ok(qn_arena_str(&f->arena, qn_buf_view(&b), &copy, &e), e);
     return copy.p;
 }
+
+void fixture_remove(struct fixture *f, enum qn_rule rule, const char *path)
+{
+    struct qn_err e;
+
+    f->plan.rule = rule;
+    f->plan.reporting = false;
+    qn_ok(qn_plan_remove_tree(&f->plan, fixture_node(f, path), "test", NULL, &e), e);
+}

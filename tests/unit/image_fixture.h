@@ -68,6 +68,14 @@ const struct qn_finding *fixture_finding(const struct fixture *f, const char *ch
 /* A member of the planned config.config as compact JSON, "" when absent. */
 const char *fixture_config(struct fixture *f, const char *member);
 
+/* Proposes a removal by hand, on behalf of a rule; the path must exist. */
+void fixture_remove(struct fixture *f, enum qn_rule rule, const char *path);
+
+/* A policy in which nothing is on. */
+#define ALL_OFF                                                                                                        \
+    "{'rules':{'docs':'off','caches':'off','debris':'off','devices':'off','package-managers':'off','network-tools':"   \
+    "'off','services':'off','setuid':'off','file-caps':'off','permissions':'off','accounts':'off','config':'off',"     \
+    "'user':'off'}}"
 /* Blocks of text that many images share. */
 #define DPKG_STATUS(name, extra)                                                                                       \
     "Package: " name "\\nStatus: install ok installed\\nPriority: optional\\nArchitecture: amd64\\nVersion: "          \
