@@ -1,5 +1,8 @@
 #include "verify.h"
 
+#include "base/num.h"
+#include "formats/passwd.h"
+
 #include <stdarg.h>
 
 static const struct {
@@ -21,6 +24,49 @@ void qn_verdict_fail(struct qn_verdict *out, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(out->detail, sizeof out->detail, fmt, ap);
     va_end(ap);
+}
+
+/* The group of a row: of passwd for a user, of group for a name. */
+static bool row_group(const struct qn_image *img, const char *file, enum qn_rows_kind kind, struct qn_str name,
+                      uint32_t *gid)
+{
+    qn_auto_rows struct qn_rows rows = {0};
+    struct qn_str text;
+    struct qn_err e;
+
+    if (!qn_image_text(img, qn_str_c(file), &text) || qn_rows_parse(kind, text, &rows, &e) < 0)
+        return false;
+    const struct qn_row *row = qn_rows_find(&rows, name);
+    if (!row && kind == QN_ROWS_PASSWD)
+        row = qn_rows_find_id(&rows, img->run_uid);
+    return row && qn_row_number(row, kind == QN_ROWS_PASSWD ? QN_PW_GID : QN_GR_GID, gid);
+}
+
+uint32_t qn_verify_group(const struct qn_image *img)
+{
+    struct qn_str user = img->config.user;
+    ptrdiff_t colon = qn_str_chr(user, ':');
+    struct qn_err e;
+    uint32_t gid = 0;
+    uint64_t n;
+
+    if (colon < 0)
+        return row_group(img, "etc/passwd", QN_ROWS_PASSWD, user, &gid) ? gid : 0;
+    struct qn_str group = qn_str_from(user, (size_t)colon + 1);
+    if (qn_num_u64(group, 0, UINT32_MAX, &n, &e) == 0)
+        return (uint32_t)n;
+    return row_group(img, "etc/group", QN_ROWS_GROUP, group, &gid) ? gid : 0;
+}
+
+unsigned qn_verify_bits(const struct qn_image *img, uint32_t node, uint32_t gid)
+{
+    const struct qn_node *n = &img->tree.node[node];
+
+    if (img->runs_as_root)
+        return n->type == QN_DIR ? 7 : 6u | ((n->mode & 0111) != 0);
+    if (n->uid == img->run_uid)
+        return n->mode >> 6 & 7;
+    return n->gid == gid ? n->mode >> 3 & 7 : n->mode & 7;
 }
 
 uint32_t qn_verify_same(const struct qn_verify *v, uint32_t before)

@@ -36,6 +36,10 @@ const char *qn_check_name(enum qn_check check);
 
 /* For checks: records a failure (only the first one is kept). */
 void qn_verdict_fail(struct qn_verdict *out, const char *fmt, ...) QN_PRINTF(2, 3);
+/* The group that an image's process has: of config.User, or of the user's passwd row, or 0 as in runtimes. */
+uint32_t qn_verify_group(const struct qn_image *img);
+/* Permission bits (4 read, 2 write, 1 run or traverse) that the image's user, with that group, has on a node. */
+unsigned qn_verify_bits(const struct qn_image *img, uint32_t node, uint32_t gid);
 /* The node of the result that stands for one of the source, or QN_NO_NODE. */
 uint32_t qn_verify_same(const struct qn_verify *v, uint32_t before);
 

@@ -1,46 +1,18 @@
 /* Whatever is reached, and the user of the source could read, run and get to, the user of the result can. */
 #include "verify.h"
 
-static unsigned bits(const struct qn_image *img, uint32_t node, uint32_t gid)
-{
-    const struct qn_node *n = &img->tree.node[node];
-
-    if (img->runs_as_root)
-        return n->type == QN_DIR ? 7 : 6u | ((n->mode & 0111) != 0);
-    if (n->uid == img->run_uid)
-        return n->mode >> 6 & 7;
-    return n->gid == gid ? n->mode >> 3 & 7 : n->mode & 7;
-}
-
 /* Bits left when every directory above can be entered, else none. */
 static unsigned reachable(const struct qn_image *img, uint32_t node, uint32_t gid)
 {
     for (uint32_t d = img->tree.node[node].parent; d != QN_NO_NODE; d = img->tree.node[d].parent)
-        if (!(bits(img, d, gid) & 1))
+        if (!(qn_verify_bits(img, d, gid) & 1))
             return 0;
-    return bits(img, node, gid);
-}
-
-/* Group of "UID:GID"; a user alone brings groups that this check does not follow: it then sees the user's own. */
-static uint32_t group_of(const struct qn_image *img)
-{
-    struct qn_str user = img->config.user;
-    ptrdiff_t colon = qn_str_chr(user, ':');
-    uint32_t gid = 0;
-
-    if (colon < 0)
-        return img->run_uid;
-    for (size_t i = (size_t)colon + 1; i < user.n; i++) {
-        if (user.p[i] < '0' || user.p[i] > '9')
-            return img->run_uid;
-        gid = gid * 10 + (uint32_t)(user.p[i] - '0');
-    }
-    return gid;
+    return qn_verify_bits(img, node, gid);
 }
 
 void qn_verify_access(const struct qn_verify *v, struct qn_verdict *out)
 {
-    uint32_t gid_before = group_of(v->before), gid_after = group_of(v->after);
+    uint32_t gid_before = qn_verify_group(v->before), gid_after = qn_verify_group(v->after);
 
     for (uint32_t i = 1; i < v->before->tree.count && out->ok; i++) {
         const struct qn_node *n = &v->before->tree.node[i];

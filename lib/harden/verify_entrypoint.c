@@ -3,13 +3,7 @@
 
 static bool may_run(const struct qn_image *img, uint32_t node)
 {
-    const struct qn_node *n = &img->tree.node[node];
-
-    if (img->runs_as_root)
-        return (n->mode & 0111) != 0;
-    if (n->uid == img->run_uid)
-        return (n->mode & 0100) != 0;
-    return (n->mode & 0011) != 0;
+    return qn_verify_bits(img, node, qn_verify_group(img)) & 1;
 }
 
 static void one(const struct qn_verify *v, const struct qn_words *words, const char *what, struct qn_verdict *out)
