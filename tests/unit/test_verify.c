@@ -4,14 +4,14 @@
 #define LOADER "lib64/ld-linux-x86-64.so.2 elf\n"
 #define BASE                                                                                                           \
     LOADER                                                                                                             \
-        "usr/bin/dash elf\nusr/bin/sh -> dash\nbin -> usr/bin\nusr/sbin/app 0755 elf needs=libx.so\nusr/lib/libx.so "  \
-        "elf\n"                                                                                                        \
-        "run text=#!/bin/sh\\nexec app\\n\npy text=#!/usr/bin/env python3\\n\nusr/bin/env elf\nusr/bin/python3 elf\n"  \
-        "etc/passwd text=root:x:0:0::/:\\napp:x:5:6::/:\\n\netc/group text=app:x:6:\\n\ndata/ 0750 gid=6\nwork/\n"     \
-        "var/lib/dpkg/status text=" DPKG_STATUS("x", "")                                                               \
-            DPKG_STATUS("y", "") "\n"                                                                                  \
-                                 "var/lib/dpkg/info/x.list text=/usr/lib/libx.so\\n\nvar/lib/dpkg/info/y.list "        \
-                                 "text=/usr/share/y\\n\nusr/share/y text=1\n"
+    "usr/bin/dash elf\nusr/bin/sh -> dash\nbin -> usr/bin\nusr/sbin/app 0755 elf needs=libx.so\nusr/lib/libx.so "      \
+    "elf\n"                                                                                                            \
+    "run text=#!/bin/sh\\nexec app\\n\npy text=#!/usr/bin/env python3\\n\nusr/bin/env elf\nusr/bin/python3 elf\n"      \
+    "etc/passwd text=root:x:0:0::/:\\napp:x:5:6::/:\\n\netc/group text=app:x:6:\\n\ndata/ 0750 gid=6\nwork/\n"         \
+    "var/lib/dpkg/status text=" DPKG_STATUS("x", "")                                                                   \
+        DPKG_STATUS("y", "") "\n"                                                                                      \
+                             "var/lib/dpkg/info/x.list text=/usr/lib/libx.so\\n\nvar/lib/dpkg/info/y.list "            \
+                             "text=/usr/share/y\\n\nusr/share/y text=1\n"
 #define CONFIG                                                                                                         \
     "'Entrypoint':['/run'],'Cmd':['app','x'],'User':'app:app','WorkingDir':'/work','Volumes':{'/"                      \
     "data':{}},'Healthcheck':{'Test':"                                                                                 \
