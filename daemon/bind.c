@@ -250,10 +250,10 @@ static int initial(struct binding *b, const struct param *p, json_t **out)
             qn_json_push(*out, qn_json_string(word));
         return 0;
     }
-    if (p->type == WORD)
-        (void)qn_str_next(&rest, '|', &rest);
     text.text = rest;
-    if (p->type == RESERVED || rest.n == 0)
+    if (p->type == WORD)
+        (void)qn_str_next(&rest, '|', &text.text);
+    if (p->type == RESERVED || text.text.n == 0)
         return 0;
     return scalar(b, p, &text, out);
 }

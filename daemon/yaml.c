@@ -3,6 +3,7 @@
 #include <yaml.h>
 
 #define MAX_DEPTH 32
+#define MAX_KEYS  1000
 
 static int fail_at(const char *file, const yaml_mark_t *m, const char *what, struct qn_err *e)
 {
@@ -47,6 +48,8 @@ static int build_map(struct build *b, const yaml_node_t *n, struct qn_yaml *out,
 
     out->kind = QN_YAML_MAP;
     out->count = (size_t)(end - start);
+    if (out->count > MAX_KEYS)
+        return fail_at(b->file, &n->start_mark, "more keys than any map here may have", b->e);
     out->child = qn_arena_alloc(b->arena, out->count, sizeof(struct qn_yaml *), b->e);
     out->key = qn_arena_alloc(b->arena, out->count, sizeof *out->key, b->e);
     if (!out->child || !out->key)
