@@ -171,7 +171,7 @@ static int rules(struct binding *b, const struct param *p, const struct qn_yaml 
     *out = json_object();
     for (size_t i = 0; i < n->count; i++) {
         const struct qn_yaml *v = n->child[i];
-        bool on;
+        bool on = false;
         int rule = qn_rule_find(n->key[i], &reserved);
         if (rule < 0 && reserved)
             return qn_fail(b->e, QN_E_NOT_BUILT, "%s:%u:%u: not built yet: rules.%s", b->file, v->line, v->column,

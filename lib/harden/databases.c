@@ -89,6 +89,12 @@ static int find_gone(struct qn_plan *p, struct qn_err *e)
         return -1;
     for (uint32_t i = 0; i < p->img->package_count; i++)
         p->package_gone[i] = qn_plan_package_state(p, i) == QN_PACKAGE_REMOVED;
+    /* A second stanza of the same package and architecture has no files of its own: it goes with the first. */
+    for (size_t k = 1; k < p->img->package_count; k++) {
+        const struct qn_package *a = p->img->by_name[k - 1], *b = p->img->by_name[k];
+        if (b->files == 0 && qn_str_eq(a->name, b->name) && qn_str_eq(a->arch, b->arch))
+            p->package_gone[b - p->img->package] = p->package_gone[a - p->img->package];
+    }
     return 0;
 }
 
@@ -106,15 +112,20 @@ static uint32_t gone(const struct qn_plan *p, struct qn_str name, struct qn_str 
     return first;
 }
 
-static bool package_gone(const struct qn_plan *p, struct qn_str name, struct qn_str arch)
+/* Whether the package of a stanza is gone: of exactly this architecture, which may be none. */
+static bool stanza_gone(const struct qn_plan *p, struct qn_str name, struct qn_str arch)
 {
-    return gone(p, name, arch) != QN_NO_PACKAGE;
+    uint32_t i = qn_image_package(p->img, name, QN_STR(""));
+
+    while (i != QN_NO_PACKAGE && !qn_str_eq(p->img->package[i].arch, arch))
+        i = qn_image_package_next(p->img, i);
+    return i != QN_NO_PACKAGE && p->package_gone[i];
 }
 
 static bool keep_stanza(void *ctx, const struct qn_dpkg_stanza *s)
 {
     struct filter *f = ctx;
-    bool gone = package_gone(f->p, s->package, s->architecture);
+    bool gone = stanza_gone(f->p, s->package, s->architecture);
     f->any = f->any || gone;
     return !gone;
 }
@@ -122,9 +133,9 @@ static bool keep_stanza(void *ctx, const struct qn_dpkg_stanza *s)
 static bool keep_diversion(void *ctx, const struct qn_dpkg_diversion *d)
 {
     struct filter *f = ctx;
-    bool gone = package_gone(f->p, d->package, QN_STR(""));
-    f->any = f->any || gone;
-    return !gone;
+    bool drop = gone(f->p, d->package, QN_STR("")) != QN_NO_PACKAGE;
+    f->any = f->any || drop;
+    return !drop;
 }
 
 /* The name of a package whose file NAME.list (or NAME:ARCH.md5sums ...) in info/ this is. */
@@ -268,7 +279,7 @@ static int edit_status_d(struct qn_plan *p, struct qn_err *e)
 static bool apk_package(void *ctx, const struct qn_apk_stanza *s)
 {
     struct filter *f = ctx;
-    bool gone = package_gone(f->p, s->name, s->arch);
+    bool gone = stanza_gone(f->p, s->name, s->arch);
     f->any = f->any || gone;
     return !gone;
 }
@@ -282,9 +293,9 @@ static bool apk_file(void *ctx, const struct qn_apk_stanza *s, struct qn_str pat
 static bool apk_world(void *ctx, struct qn_str name)
 {
     struct filter *f = ctx;
-    bool gone = package_gone(f->p, name, QN_STR(""));
-    f->any = f->any || gone;
-    return !gone;
+    bool drop = gone(f->p, name, QN_STR("")) != QN_NO_PACKAGE;
+    f->any = f->any || drop;
+    return !drop;
 }
 
 static int edit_apk(struct qn_plan *p, struct qn_err *e)

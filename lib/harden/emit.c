@@ -38,11 +38,6 @@ static bool rule_on(const struct qn_plan *p, enum qn_rule r)
     return p->opt->rule[r] == QN_RULE_ON;
 }
 
-static bool device_whiteout(const struct qn_entry *n)
-{
-    return n->type == QN_CHAR && n->dev_major == 0 && n->dev_minor == 0;
-}
-
 /* Mode of an entry in the new layer. */
 static uint32_t new_mode(const struct emit *m, const struct item *it)
 {
@@ -167,6 +162,7 @@ static int put_whiteout(struct emit *m, const struct item *it, struct qn_err *e)
     snprintf(name, sizeof name, "%.*s%s.wh.%.*s", QN_FMT(dir), dir.n ? "/" : "", QN_FMT(base));
     t.name = qn_str_c(name);
     t.type = QN_TAR_FILE;
+    t.link = QN_STR("");
     t.devmajor = t.devminor = 0;
     t.size = t.real_size = 0;
     return put_header(m, &t, false, e);
@@ -219,7 +215,7 @@ static int put_item(struct emit *m, struct item *it, struct qn_err *e)
     m->entries++;
     if (it->edited)
         return put_edited(m, it, e);
-    if (device_whiteout(it->entry) && rule_on(m->p, QN_RULE_devices))
+    if (qn_layer_hides(m->ix, it->entry) && rule_on(m->p, QN_RULE_devices))
         return put_whiteout(m, it, e);
     return put_kept(m, it, e);
 }
@@ -246,7 +242,7 @@ static void classify_one(struct emit *m, const struct qn_entry *n)
 
     it->entry = n;
     it->node = it->alive = QN_NO_NODE;
-    if (n->type != QN_WHITEOUT && n->type != QN_OPAQUE && !device_whiteout(n))
+    if (n->type != QN_WHITEOUT && n->type != QN_OPAQUE && !qn_layer_hides(m->ix, n))
         it->node = qn_tree_find(t, n->path);
     if (it->node == QN_NO_NODE) {
         it->drop = goes_with_directory(m->p, n);
@@ -255,7 +251,7 @@ static void classify_one(struct emit *m, const struct qn_entry *n)
         it->drop = m->p->fate[it->node].removed != 0;
         it->edited = it->visible && m->p->fate[it->node].edited;
     }
-    if (n->type == QN_HARDLINK)
+    if (n->type == QN_HARDLINK && !qn_layer_hides(m->ix, n))
         it->data = qn_layer_data(m->ix, n);
 }
 

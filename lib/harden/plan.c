@@ -197,6 +197,19 @@ int qn_plan_edit(struct qn_plan *p, uint32_t node, struct qn_str content, const 
     return qn_arena_str(&p->arena, content, &f->content, e);
 }
 
+/* Whether the nearest directory above that is there is one: neither a file nor a link to nothing. */
+static bool has_place(const struct qn_tree *t, struct qn_str path)
+{
+    for (struct qn_str dir = qn_path_dir(path); dir.n; dir = qn_path_dir(dir)) {
+        uint32_t n = qn_tree_resolve(t, dir, true);
+        if (n != QN_NO_NODE)
+            return t->node[n].type == QN_DIR;
+        if (qn_tree_find(t, dir) != QN_NO_NODE)
+            return false;
+    }
+    return true;
+}
+
 int qn_plan_add(struct qn_plan *p, const struct qn_addition *a, const char *because, struct qn_err *e)
 {
     const struct qn_tree *t = &p->img->tree;
@@ -212,7 +225,7 @@ int qn_plan_add(struct qn_plan *p, const struct qn_addition *a, const char *beca
     } else if (qn_arena_str(&p->arena, a->path, &copy.path, e) < 0) {
         return -1;
     }
-    if (qn_tree_find(t, copy.path) != QN_NO_NODE)
+    if (qn_tree_find(t, copy.path) != QN_NO_NODE || !has_place(t, copy.path))
         return 0;
     if (qn_arena_str(&p->arena, a->content, &copy.content, e) < 0)
         return -1;

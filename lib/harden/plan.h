@@ -99,7 +99,8 @@ int qn_plan_uncap(struct qn_plan *p, uint32_t node, const char *because, struct 
 /* Replaces the content of a captured file; `content` is copied. */
 int qn_plan_edit(struct qn_plan *p, uint32_t node, struct qn_str content, const char *because,
                  struct qn_err *e) QN_MUST_CHECK;
-/* Adds a file or directory that is not there. Links in the directory above are followed. */
+/* Adds a file or directory unless something is there already, or something that is no directory stands above. Links in
+ * the directory above are followed. */
 int qn_plan_add(struct qn_plan *p, const struct qn_addition *a, const char *because, struct qn_err *e) QN_MUST_CHECK;
 /* Records a change of the configuration that the rule makes in p->config itself; call it first: it returns 1 when the
  * rule may go on and change it, 0 when it may only report. */

@@ -18,7 +18,7 @@ static int whiteouts(struct qn_plan *p, struct qn_err *e)
         const struct qn_layer_index *ix = &p->img->tree.layer[l];
         for (size_t i = 0; i < ix->count; i++) {
             const struct qn_entry *n = &ix->entry[i];
-            if (n->type == QN_CHAR && n->dev_major == 0 && n->dev_minor == 0 &&
+            if (qn_layer_hides(ix, n) &&
                 qn_plan_finding(p, "DKL-DI-DEVICE", QN_INFO, true, n->path, e, "whiteout written as device 0:0") < 0)
                 return -1;
         }

@@ -67,6 +67,13 @@ static bool unknown_writer(const struct qn_plan *p, const struct who *w, uint32_
     return w->drops && data && n->package == QN_NO_PACKAGE;
 }
 
+/* Whether an owner may all that others may: one who may less would lose by becoming it. */
+static bool owner_may_too(const struct qn_plan *p, uint32_t i)
+{
+    uint32_t mode = p->fate[i].mode;
+    return (mode & 07 & ~(mode >> 6)) == 0;
+}
+
 /* The user that writes by the bits of others becomes the owner: the only way to take the bits and keep the function. */
 static int give(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_err *e)
 {
@@ -77,9 +84,9 @@ static int give(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_er
 
 static int writable_file(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_err *e)
 {
-    if (unknown_writer(p, w, i))
+    if (unknown_writer(p, w, i) || (!reader_left(p, w, i) && !owner_may_too(p, i)))
         return finding(p, w, "CIS-4.8", false, i,
-                       "world-writable file, and a process that gave up being root may write it", e);
+                       "world-writable file, and somebody who is not its owner may have to write it", e);
     if (give(p, w, i, e) < 0 || qn_plan_chmod(p, i, p->fate[i].mode & ~02u, "anybody could write it", e) < 0)
         return -1;
     return finding(p, w, "CIS-4.8", true, i, "world-writable file", e);
@@ -88,7 +95,8 @@ static int writable_file(struct qn_plan *p, const struct who *w, uint32_t i, str
 static int shared_dir(struct qn_plan *p, const struct who *w, uint32_t i, struct qn_err *e)
 {
     bool tmp = temporary(p->img->tree.node[i].path);
-    bool fix = tmp || (p->opt->profile != QN_SAFE && !unknown_writer(p, w, i));
+    bool fix = tmp || (p->opt->profile != QN_SAFE && !unknown_writer(p, w, i) &&
+                       (reader_left(p, w, i) || owner_may_too(p, i)));
 
     if (fix && ((!tmp && give(p, w, i, e) < 0) ||
                 qn_plan_chmod(p, i, p->fate[i].mode | 01000u, "in a shared directory, only owners may delete", e) < 0))
@@ -116,7 +124,8 @@ static int run(struct qn_plan *p, const struct who *w, struct qn_err *e)
         int r = 0;
         if (p->fate[i].removed || !n->entry)
             continue;
-        bool shadow = qn_str_eq(n->path, QN_STR("etc/shadow")) || qn_str_eq(n->path, QN_STR("etc/gshadow"));
+        bool runs = n->data && (n->data->content == QN_ELF || n->data->content == QN_SCRIPT);
+        bool shadow = !runs && (qn_str_eq(n->path, QN_STR("etc/shadow")) || qn_str_eq(n->path, QN_STR("etc/gshadow")));
         if (n->type == QN_FILE && shadow && (mode & ~0640u))
             r = qn_plan_chmod(p, i, mode & 0640, "password hashes are for root alone", e);
         else if (n->type == QN_FILE && (mode & 02))

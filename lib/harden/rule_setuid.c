@@ -12,7 +12,9 @@ int qn_rule_setuid(const struct qn_image *img, const struct qn_options *opt, str
     qn_groups_init(&groups, img);
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
-        if (n->type != QN_FILE || !(plan->fate[i].mode & 06000) || plan->fate[i].removed)
+        /* Whatever a hard link leads to, its header says modes of files. */
+        bool file = n->type == QN_FILE || (n->entry && n->entry->type == QN_HARDLINK);
+        if (!file || !(plan->fate[i].mode & 06000) || plan->fate[i].removed)
             continue;
         if (!img->runs_as_root && qn_groups_node(&groups, i)) {
             if (qn_plan_finding(plan, "CIS-DI-0008", QN_WARN, false, n->path, e,

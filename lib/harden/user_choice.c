@@ -324,8 +324,10 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
     /* Files and directories that anybody could write were meant to be written. */
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
+        /* An owner who may less than others would lose by it. */
+        bool owner_too = (n->mode & 07 & ~(n->mode >> 6)) == 0;
         if (n->entry && (n->type == QN_FILE || n->type == QN_DIR) && (n->mode & 02) && !(n->mode & 01000) &&
-            n->package == QN_NO_PACKAGE)
+            owner_too && n->package == QN_NO_PACKAGE)
             mark(p, u, i, false);
     }
     if (pid_in_run(img, &services))

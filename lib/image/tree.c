@@ -40,6 +40,12 @@ const struct qn_entry *qn_layer_data(const struct qn_layer_index *layer, const s
     return NULL;
 }
 
+bool qn_layer_hides(const struct qn_layer_index *layer, const struct qn_entry *entry)
+{
+    const struct qn_entry *n = entry->type == QN_HARDLINK ? qn_layer_data(layer, entry) : entry;
+    return n && n->type == QN_CHAR && n->dev_major == 0 && n->dev_minor == 0;
+}
+
 /* A growing list of nodes. */
 struct list {
     struct qn_node *node;
@@ -125,8 +131,9 @@ static int collect(const struct qn_layer_index *ix, struct changes *c, struct qn
 
     for (size_t i = 0; i < ix->count; i++) {
         const struct qn_entry *en = &ix->entry[i];
-        /* A character device 0:0 is how overlayfs itself writes a whiteout, and the runtimes hand it down as it is. */
-        bool device = en->type == QN_CHAR && en->dev_major == 0 && en->dev_minor == 0;
+        bool device = qn_layer_hides(ix, en);
+        if (en->path.n == 0 && en->type != QN_DIR && en->type != QN_OPAQUE)
+            return qn_fail(e, QN_E_MALFORMED, "image tree: the root is not a directory");
         if (change_of(c, &above, en->path, e) < 0)
             return -1;
         struct change *ch = &c->at[above.at[above.n - 1]];

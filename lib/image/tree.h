@@ -56,6 +56,9 @@ uint32_t qn_tree_end(const struct qn_tree *t, uint32_t node);
 bool qn_tree_visible(const struct qn_tree *t, const struct qn_entry *entry);
 /* What a hard link of `layer` names: the last entry of that name that stands before it in the archive, or NULL. */
 const struct qn_entry *qn_layer_target(const struct qn_layer_index *layer, const struct qn_entry *entry);
+/* Whether an entry is a character device 0:0, or a hard link to one: overlayfs' own form of a whiteout, which runtimes
+ * hand down as it is. */
+bool qn_layer_hides(const struct qn_layer_index *layer, const struct qn_entry *entry);
 /* The entry with the content of a file entry of `layer` (follows hard links inside the layer), or NULL. */
 const struct qn_entry *qn_layer_data(const struct qn_layer_index *layer, const struct qn_entry *entry);
 

@@ -146,6 +146,19 @@ START_TEST(two_architectures)
 }
 END_TEST
 
+START_TEST(two_stanzas_of_one_package)
+{
+    auto_fixture f = {0};
+
+    carry_out(&f,
+              "usr/lib/a zeros=1\nvar/lib/dpkg/status text=" DPKG_STATUS("l", "") DPKG_STATUS("l", "")
+                  DPKG_STATUS("m", "") "\nvar/lib/dpkg/info/l.list text=/usr/lib/a\\n\n",
+              LIST("usr/lib/a"));
+    ck_assert(qn_str_find(fixture_text(&f, "var/lib/dpkg/status"), QN_STR("Package: l")) < 0);
+    ck_assert(qn_str_find(fixture_text(&f, "var/lib/dpkg/status"), QN_STR("Package: m")) >= 0);
+}
+END_TEST
+
 START_TEST(distroless)
 {
     static const char *const layer = "usr/lib/a zeros=1\nusr/lib/b zeros=1\nvar/lib/dpkg/status.d/one text=Package: "
@@ -207,7 +220,7 @@ END_TEST
 Suite *suite_databases(void)
 {
     const TTest *const tests[] = {nothing_removed, a_whole_package,   part_of_a_package, only_documentation_removed,
-                                  merged_usr,      two_architectures, distroless,        apk,
+                                  merged_usr,      two_architectures, two_stanzas_of_one_package, distroless,        apk,
                                   many_packages};
     return qn_suite("databases", tests, QN_ARRAY_LEN(tests));
 }

@@ -281,13 +281,13 @@ START_TEST(device_whiteouts)
     unsigned touched;
 
     fixture_layer(&f, "d/x text=1\nd/y text=1\n");
-    fixture_layer(&f, "d/x char 0:0\n");
+    fixture_layer(&f, "d/x char 0:0\nd/y => d/x\n");
     fixture_policy(&f, "{'rules':{'user':'off'}}");
     fixture_image(&f, "");
     fixture_plan(&f);
     fixture_after(&f, &after, &touched);
     ck_assert_uint_eq(touched, 2);
-    ck_assert_str_eq(entries(&after, 1), "d d, d/x w");
+    ck_assert_str_eq(entries(&after, 1), "d d, d/x w, d/y w");
     ck_assert(fixture_finding(&f, "DKL-DI-DEVICE", "d/x") != NULL);
     fixture_verified(&f);
     prepare(&g, "d/x text=1\n", "d/x char 0:0\n");
@@ -302,12 +302,15 @@ START_TEST(additions)
     auto_fixture f = {0}, after = {0};
     struct qn_err e;
 
-    prepare(&f, "home/ 0750 uid=9 gid=8 mtime=1600000000\netc/x text=1\nlnk -> var/real\nvar/real/\n", "z text=1\n");
+    prepare(&f, "home/ 0750 uid=9 gid=8 mtime=1600000000\netc/x text=1\nlnk -> var/real\nvar/real/\ngone -> nowhere\n",
+            "z text=1\n");
     const struct qn_addition add[] = {
         {.path = QN_STR("home/nonroot"), .type = QN_DIR, .mode = 0700, .uid = 5, .gid = 6},
         {.path = QN_STR("new/deep/file"), .type = QN_FILE, .mode = 0644, .content = QN_STR("hello")},
         {.path = QN_STR("new/deep/other"), .type = QN_FILE, .mode = 0600, .content = QN_STR("")},
         {.path = QN_STR("lnk/in"), .type = QN_FILE, .mode = 0644, .content = QN_STR("x")},
+        {.path = QN_STR("etc/x/below/a/file"), .type = QN_FILE, .mode = 0644, .content = QN_STR("no")},
+        {.path = QN_STR("gone/below/nothing"), .type = QN_FILE, .mode = 0644, .content = QN_STR("no")},
         {.path = QN_STR("etc/x"), .type = QN_FILE, .mode = 0644, .content = QN_STR("not this one")}};
     for (size_t i = 0; i < QN_ARRAY_LEN(add); i++)
         qn_ok(qn_plan_add(&f.plan, &add[i], "test", &e), e);

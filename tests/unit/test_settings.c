@@ -150,7 +150,7 @@ START_TEST(everything)
 }
 END_TEST
 
-/* --- the part of a policy that workers read ------------------------------------------------------------------------ */
+/* --- the part of a policy that workers read ----------------------------------------------------------------------- */
 static int options(const char *text, struct qn_options *o, struct qn_err *e)
 {
     qn_auto_json json_t *j = json_loads(text, 0, NULL);

@@ -122,6 +122,7 @@ START_TEST(devices)
     /* Character device 0:0 is overlayfs' own whiteout. */
     merged("a text=1\nb text=1", "a char 0:0", "b f");
     merged("d/\nd/x text=1", "d char 0:0", "");
+    merged("a text=1\nb text=1\nc text=1", "a char 0:0\nb => a", "c f");
     merged("a text=1", "a char 0:1", "a c");
     merged("a text=1", "a block 0:0", "a b");
 }
@@ -294,7 +295,7 @@ END_TEST
 
 START_TEST(the_root)
 {
-    auto_fixture f = {0}, g = {0}, none = {0};
+    auto_fixture f = {0}, g = {0}, h = {0}, none = {0};
     struct qn_err e;
 
     fixture_layer(&f, "./ 0700 uid=3\na text=1");
@@ -303,6 +304,8 @@ START_TEST(the_root)
     ck_assert_uint_eq(f.image.tree.node[0].uid, 3);
     fixture_layer(&g, "!bare\n. -> elsewhere\na text=1");
     qn_fails(fixture_try_image(&g, "", &e), e, QN_E_MALFORMED);
+    fixture_layer(&h, "!bare\n. char 0:0\na text=1\n");
+    qn_fails(fixture_try_image(&h, "", &e), e, QN_E_MALFORMED);
     fixture_image(&none, "");
     ck_assert_uint_eq(none.image.tree.count, 1);
 }
