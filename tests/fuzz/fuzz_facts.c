@@ -1,4 +1,4 @@
-/* Facts of a layer, which another process wrote: decoded, merged with themselves, made an image, planned and emitted. */
+/* Facts of a layer, which another process wrote: decoded, merged with themselves, made an image, planned, emitted. */
 #include "harden/emit.h"
 
 #include <stdint.h>

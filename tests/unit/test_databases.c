@@ -219,8 +219,15 @@ END_TEST
 
 Suite *suite_databases(void)
 {
-    const TTest *const tests[] = {nothing_removed, a_whole_package,   part_of_a_package, only_documentation_removed,
-                                  merged_usr,      two_architectures, two_stanzas_of_one_package, distroless,        apk,
+    const TTest *const tests[] = {nothing_removed,
+                                  a_whole_package,
+                                  part_of_a_package,
+                                  only_documentation_removed,
+                                  merged_usr,
+                                  two_architectures,
+                                  two_stanzas_of_one_package,
+                                  distroless,
+                                  apk,
                                   many_packages};
     return qn_suite("databases", tests, QN_ARRAY_LEN(tests));
 }
