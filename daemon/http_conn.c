@@ -274,7 +274,7 @@ void qn_conn_reap(struct qn_http *h, int64_t now)
             }
             continue;
         }
-        if (late || (!c->waker && too_slow(c, now))) {
+        if (late || ((!c->waker || c->waker->sending) && too_slow(c, now))) {
             atomic_fetch_add(&h->stats.timed_out, 1);
             atomic_store(&c->deadline, NO_DEADLINE);
             qn_conn_rate_stop(c);

@@ -1,7 +1,7 @@
 /* Answers that are read piece by piece: files, files that still grow, the application's sources; their ranges. */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "http_int.h"
+#include "http_send.h"
 #include "range.h"
 
 #include <errno.h>
@@ -60,19 +60,23 @@ static void stream_free(void *cls)
 static ssize_t file_read(void *ctx, struct qn_http_request *r, uint64_t off, char *buf, size_t n);
 static int file_resident(const void *ctx, uint64_t base, uint64_t size);
 
-/* A response for part [base, base + size) of a source, which it takes. A file that is in memory as a whole is sent by
- * the kernel without a copy: it would not make the event loop wait for a disk. */
+/* A response for part [base, base + size) of a source, which it takes. A file that is in memory as a whole, or that is
+ * being written now, is sent by the kernel without a copy: nobody would wait for a disk. */
 static struct MHD_Response *part_response(struct qn_http_request *r, uint64_t base, uint64_t size,
                                           const struct qn_http_source *source)
 {
     bool unknown = size == QN_HTTP_UNKNOWN;
 
-    if (!unknown && source->read == file_read && size > SMALL && qn_conn_meter(r->conn)) {
-        int fd = file_resident(source->ctx, base, size);
-        if (fd >= 0) {
+    if (!unknown && size > SMALL && qn_send_possible(r)) {
+        struct MHD_Response *response = NULL;
+        int fd = source->read == file_read ? file_resident(source->ctx, base, size) : -1;
+        if (fd >= 0)
+            response = qn_send_file(r, fd, base, size);
+        else if (source->read == qn_growing_read)
+            response = qn_send_growing(r, source->ctx, base, size);
+        if (response) {
             source->free(source->ctx);
-            r->answer_size = size;
-            return MHD_create_response_from_fd_at_offset64(size, fd, base);
+            return response;
         }
     }
     struct stream *s = qn_new(struct stream);
@@ -280,143 +284,4 @@ void qn_http_respond_file(struct qn_http_request *r, const struct qn_http_field 
     f->h = r->h;
     f->fd = fd;
     qn_http_respond_source(r, MHD_HTTP_OK, fields, size, &(struct qn_http_source){file_read, file_free, f});
-}
-
-/* --- growing files ------------------------------------------------------------------------------------------------ */
-
-struct growing_waiter {
-    struct qn_http_waker *waker;
-    uint64_t enough; /* what must be there to go on */
-};
-
-struct qn_http_growing {
-    _Atomic unsigned refs;
-    int fd;
-    pthread_mutex_t lock; /* what follows */
-    uint64_t size;        /* QN_HTTP_UNKNOWN: not known yet */
-    uint64_t avail;
-    bool done, failed;
-    struct growing_waiter *waiter;
-    size_t waiters, waiter_cap;
-};
-
-struct qn_http_growing *qn_http_growing_new(int fd, uint64_t size)
-{
-    struct qn_http_growing *g = qn_new(struct qn_http_growing);
-
-    atomic_init(&g->refs, 1);
-    pthread_mutex_init(&g->lock, NULL);
-    g->fd = fd;
-    g->size = size;
-    return g;
-}
-
-struct qn_http_growing *qn_http_growing_ref(struct qn_http_growing *g)
-{
-    atomic_fetch_add(&g->refs, 1);
-    return g;
-}
-
-void qn_http_growing_unref(struct qn_http_growing *g)
-{
-    if (!g || atomic_fetch_sub(&g->refs, 1) > 1)
-        return;
-    for (size_t i = 0; i < g->waiters; i++)
-        qn_http_waker_drop(g->waiter[i].waker);
-    free(g->waiter);
-    close(g->fd);
-    pthread_mutex_destroy(&g->lock);
-    free(g);
-}
-
-/* Wakes who has enough to go on with; under the lock. */
-static void growing_wake(struct qn_http_growing *g)
-{
-    size_t kept = 0;
-    bool all = g->done || g->failed || g->avail == g->size;
-
-    for (size_t i = 0; i < g->waiters; i++) {
-        struct growing_waiter *w = &g->waiter[i];
-        if (all || g->avail >= w->enough)
-            qn_http_wake(w->waker);
-        else
-            g->waiter[kept++] = *w;
-    }
-    g->waiters = kept;
-}
-
-void qn_http_growing_advance(struct qn_http_growing *g, uint64_t avail)
-{
-    pthread_mutex_lock(&g->lock);
-    if (avail > g->avail)
-        g->avail = avail;
-    growing_wake(g);
-    pthread_mutex_unlock(&g->lock);
-}
-
-void qn_http_growing_finish(struct qn_http_growing *g, uint64_t size)
-{
-    pthread_mutex_lock(&g->lock);
-    g->avail = g->size = size;
-    g->done = true;
-    growing_wake(g);
-    pthread_mutex_unlock(&g->lock);
-}
-
-void qn_http_growing_fail(struct qn_http_growing *g)
-{
-    pthread_mutex_lock(&g->lock);
-    g->failed = true;
-    growing_wake(g);
-    pthread_mutex_unlock(&g->lock);
-}
-
-/* Queues the request until `enough` bytes are there; under the lock. */
-static void growing_wait(struct qn_http_growing *g, struct qn_http_request *r, uint64_t enough)
-{
-    struct qn_err e;
-    struct qn_http_waker *w = qn_http_park(r, INT64_MAX);
-
-    if (!w)
-        return;
-    if (qn_grow((void **)&g->waiter, &g->waiter_cap, g->waiters + 1, sizeof *g->waiter, 1u << 24, &e) < 0) {
-        qn_http_wake(w);
-        return;
-    }
-    g->waiter[g->waiters++] = (struct growing_waiter){w, enough};
-}
-
-static ssize_t growing_read(void *ctx, struct qn_http_request *r, uint64_t off, char *buf, size_t n)
-{
-    struct qn_http_growing *g = ctx;
-    uint64_t ready;
-    ssize_t result = QN_HTTP_AGAIN;
-
-    pthread_mutex_lock(&g->lock);
-    ready = g->avail > off ? g->avail - off : 0;
-    if (ready == 0 && g->failed)
-        result = QN_HTTP_ABORT;
-    else if (ready == 0 && g->done)
-        result = QN_HTTP_END;
-    else if (ready == 0)
-        growing_wait(g, r, off + n); /* what the library asks for, and never more than the response has left */
-    pthread_mutex_unlock(&g->lock);
-    if (ready == 0)
-        return result;
-    ssize_t got = pread(g->fd, buf, (size_t)QN_MIN(ready, (uint64_t)n), (off_t)off);
-    return got > 0 ? got : QN_HTTP_ABORT;
-}
-
-static void growing_free(void *ctx)
-{
-    qn_http_growing_unref(ctx);
-}
-
-void qn_http_respond_growing(struct qn_http_request *r, const struct qn_http_field *fields, struct qn_http_growing *g)
-{
-    pthread_mutex_lock(&g->lock);
-    uint64_t size = g->size;
-    pthread_mutex_unlock(&g->lock);
-    qn_http_respond_source(r, MHD_HTTP_OK, fields, size,
-                           &(struct qn_http_source){growing_read, growing_free, qn_http_growing_ref(g)});
 }

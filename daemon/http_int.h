@@ -70,6 +70,8 @@ struct qn_http_stats {
     _Atomic uint64_t connections, accepted, refused, rejected, timed_out, parked, bytes_in, bytes_out;
 };
 
+struct qn_sender;
+
 struct qn_http {
     _Atomic unsigned refs; /* the owner's and one a waker */
     struct qn_http_options options;
@@ -80,6 +82,7 @@ struct qn_http {
     struct qn_listener *listener;
     size_t listener_count;
     struct qn_pool *io;
+    struct qn_sender *sender;
     pthread_t acceptor, control;
     bool acceptor_runs, control_runs;
     int accept_epoll, control_epoll;
@@ -106,6 +109,7 @@ struct qn_http_waker {
     struct qn_http_request *r; /* NULL when void or woken; under the lock */
     int64_t deadline;
     size_t heap_at; /* SIZE_MAX: not in the heap */
+    bool sending;   /* a body goes on while the request is parked: the check against slow peers does too */
 };
 
 enum qn_phase { QN_PHASE_LINE, QN_PHASE_BODY, QN_PHASE_READY, QN_PHASE_ANSWERED };
@@ -178,6 +182,9 @@ void qn_conn_reap(struct qn_http *h, int64_t now);
 
 /* http_park.c */
 void *qn_http_control(void *arg);
+/* As qn_http_park(), for a body that goes on without the library; there is no deadline, and a client that shut down its
+ * side is not taken for gone. */
+struct qn_http_waker *qn_http_park_sending(struct qn_http_request *r);
 void qn_http_control_kick(struct qn_http *h);
 /* Makes the waker of a request void, if it has one; `go_on` unless the request is over. */
 void qn_http_unpark(struct qn_http_request *r, bool go_on);

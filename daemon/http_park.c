@@ -126,7 +126,7 @@ static void watch(struct qn_http *h, struct qn_conn *c)
         (void)epoll_ctl(h->control_epoll, EPOLL_CTL_ADD, c->fd, &ev);
 }
 
-struct qn_http_waker *qn_http_park(struct qn_http_request *r, int64_t deadline)
+static struct qn_http_waker *park(struct qn_http_request *r, int64_t deadline, bool sending)
 {
     struct qn_http *h = r->h;
 
@@ -139,22 +139,35 @@ struct qn_http_waker *qn_http_park(struct qn_http_request *r, int64_t deadline)
     w->h = h;
     w->deadline = deadline;
     w->heap_at = SIZE_MAX;
+    w->sending = sending;
     bool first = false;
     pthread_mutex_lock(&h->lock);
     w->r = r;
     r->parked = true;
     r->timed_out = false;
     r->conn->waker = w;
-    qn_conn_rate_stop(r->conn);
+    if (!sending)
+        qn_conn_rate_stop(r->conn);
     atomic_fetch_add(&h->stats.parked, 1);
     MHD_suspend_connection(r->mhd);
     if (deadline != NO_DEADLINE)
         first = heap_add(h, w);
-    watch(h, r->conn);
+    if (!sending)
+        watch(h, r->conn);
     pthread_mutex_unlock(&h->lock);
     if (first)
         qn_http_control_kick(h);
     return w;
+}
+
+struct qn_http_waker *qn_http_park(struct qn_http_request *r, int64_t deadline)
+{
+    return park(r, deadline, false);
+}
+
+struct qn_http_waker *qn_http_park_sending(struct qn_http_request *r)
+{
+    return park(r, NO_DEADLINE, true);
 }
 
 void qn_http_wake(struct qn_http_waker *w)
@@ -239,7 +252,7 @@ static void event(struct qn_http *h, const struct epoll_event *ev)
     }
     pthread_mutex_lock(&h->lock);
     struct qn_conn *c = (size_t)fd < h->table_size ? h->table[fd] : NULL;
-    if (c && c->generation == (uint32_t)(ev->data.u64 >> 32) && c->waker) {
+    if (c && c->generation == (uint32_t)(ev->data.u64 >> 32) && c->waker && !c->waker->sending) {
         c->waker->r->gone = true;
         resume(c->waker);
     }

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "http_int.h"
+#include "http_send.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -148,7 +148,7 @@ static void set_defaults(struct qn_http *h, const struct qn_http_options *option
 static int start(struct qn_http *h, struct qn_err *e)
 {
     if (check_version(e) < 0 || qn_pool_new("http-io", h->options.io_threads, 1024, &h->io, e) < 0 ||
-        qn_http_listen_open(h, e) < 0)
+        qn_sender_new(h->worker_count, &h->sender, e) < 0 || qn_http_listen_open(h, e) < 0)
         return -1;
     for (size_t i = 0; i < h->listener_count; i++)
         if (start_group(h, qn_http_group(h, &h->listener[i]), e) < 0)
@@ -226,6 +226,7 @@ void qn_http_free(struct qn_http *h)
                 MHD_stop_daemon(h->group[g].daemon[i]);
         free(h->group[g].daemon);
     }
+    qn_sender_free(h->sender);
     /* I/O threads may still hold wakers, which are void by now. */
     qn_pool_free(h->io);
     qn_http_listen_close(h);
