@@ -1,6 +1,6 @@
 /* Package databases after the rules: they say exactly what is left. Whole stanzas and whole lines go, everything else
  * stays byte for byte. Only what this plan removed is taken out: what the image lacked before stays as it was. */
-#include "plan.h"
+#include "databases.h"
 
 #include "base/path.h"
 #include "formats/apk.h"
@@ -327,7 +327,8 @@ static int edit_apk(struct qn_plan *p, struct qn_err *e)
 int qn_plan_databases(struct qn_plan *p, struct qn_err *e)
 {
     p->reporting = false;
-    if (find_gone(p, e) < 0 || edit_dpkg(p, e) < 0 || edit_status_d(p, e) < 0 || edit_apk(p, e) < 0)
+    if (find_gone(p, e) < 0 || edit_dpkg(p, e) < 0 || edit_status_d(p, e) < 0 || edit_apk(p, e) < 0 ||
+        qn_database_ldcache(p, e) < 0)
         return qn_err_wrap(e, "package databases");
     return 0;
 }

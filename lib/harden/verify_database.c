@@ -5,6 +5,7 @@
 
 #include "base/path.h"
 #include "formats/dpkg.h"
+#include "formats/ldcache.h"
 
 static uint32_t find(const struct qn_image *img, const struct qn_package *p)
 {
@@ -51,6 +52,40 @@ static void lists(const struct qn_verify *v, struct qn_verdict *out)
     }
 }
 
+struct library {
+    const struct qn_verify *v;
+    struct qn_verdict *out;
+};
+
+static bool library(void *ctx, struct qn_str path)
+{
+    const struct library *l = ctx;
+
+    if (qn_tree_resolve(&l->v->after->tree, path, true) == QN_NO_NODE &&
+        qn_tree_resolve(&l->v->before->tree, path, true) != QN_NO_NODE)
+        qn_verdict_fail(l->out, "/etc/ld.so.cache names %s, which is gone", QN_Q(path));
+    return true;
+}
+
+/* The loader's cache, read as the loader reads it; one that was readable still is. */
+static void libraries(const struct qn_verify *v, struct qn_verdict *out)
+{
+    struct library l = {v, out};
+    struct qn_buf none = {0};
+    struct qn_str text;
+    struct qn_err e;
+    size_t dropped;
+
+    if (qn_image_text(v->after, QN_STR("etc/ld.so.cache"), &text) &&
+        qn_ldcache_filter(text, library, &l, &none, &dropped, &e) == 0)
+        return;
+    struct qn_verdict ignored = {.ok = true};
+    l.out = &ignored;
+    if (qn_image_text(v->before, QN_STR("etc/ld.so.cache"), &text) &&
+        qn_ldcache_filter(text, library, &l, &none, &dropped, &e) == 0)
+        qn_verdict_fail(out, "/etc/ld.so.cache cannot be read any more");
+}
+
 void qn_verify_database(const struct qn_verify *v, struct qn_verdict *out)
 {
     for (size_t i = 0; i < v->before->package_count && out->ok; i++)
@@ -59,6 +94,7 @@ void qn_verify_database(const struct qn_verify *v, struct qn_verdict *out)
         if (find(v->before, &v->after->package[i]) == QN_NO_PACKAGE)
             qn_verdict_fail(out, "package \"%s\" is new", QN_Q(v->after->package[i].name));
     lists(v, out);
+    libraries(v, out);
     if (out->ok)
         snprintf(out->detail, sizeof out->detail, "%zu packages, %zu before", v->after->package_count,
                  v->before->package_count);

@@ -8,8 +8,9 @@
  *   dev/x char 1:3 | dev/x block 8:0 | run/x fifo
  *   etc/.wh.passwd                    whiteouts are ordinary names
  *
- * Words of files: MODE uid= gid= mtime= caps zeros=N sparse=N text= | elf static class=32 big machine=N needs=a,b
- * interp= soname= rpath= runpath= import=a,b names=a,b. In names and values %XX is a byte, in text= \n and \\ are.
+ * Words of files: MODE uid= gid= mtime= caps zeros=N sparse=N text= bytes=%XX%XX | elf static class=32 big machine=N
+ * needs=a,b interp= soname= rpath= runpath= import=a,b names=a,b. In names and values %XX is a byte, in text= \n and \\
+ * are.
  * Directories above an entry that the layer did not name are added, unless a line "!bare" stood before. */
 #ifndef QN_TESTS_COMMON_TREE_TEXT_H
 #define QN_TESTS_COMMON_TREE_TEXT_H
@@ -206,7 +207,7 @@ static int tree_word(struct qn_arena *a, struct tree_line *l, struct qn_str w, s
                 {QN_STR("needs"), NULL, &l->needs},     {QN_STR("interp"), NULL, &l->interp},
                 {QN_STR("soname"), NULL, &l->soname},   {QN_STR("rpath"), NULL, &l->rpath},
                 {QN_STR("runpath"), NULL, &l->runpath}, {QN_STR("import"), NULL, &l->import},
-                {QN_STR("names"), NULL, &l->names}};
+                {QN_STR("names"), NULL, &l->names},     {QN_STR("bytes"), NULL, &l->text}};
     ptrdiff_t eq = qn_str_chr(w, '=');
 
     for (size_t i = 0; eq > 0 && i < QN_ARRAY_LEN(keys); i++) {
@@ -271,6 +272,7 @@ static int tree_parse(struct qn_arena *a, struct qn_str line, struct tree_line *
             return -1;
         }
     }
+    l->has_text = l->has_text || l->text.n;
     bool script = l->has_text && qn_str_starts(l->text, QN_STR("#!"));
     if (!l->has_mode)
         l->mode = l->type == QN_TAR_SYMLINK ? 0777 : l->type == QN_TAR_DIR || l->elf || script ? 0755 : 0644;
