@@ -1,4 +1,5 @@
 #include "content.h"
+#include "hints.h"
 
 #include "base/path.h"
 #include "formats/elf.h"
@@ -95,6 +96,8 @@ static uint32_t imports(const struct qn_elf *f)
         bits |= QN_IMPORT_SETUID;
     if (f->imports & QN_ELF_CHOWN)
         bits |= QN_IMPORT_CHOWN;
+    if (f->imports & QN_ELF_ICONV)
+        bits |= QN_IMPORT_ICONV;
     return bits;
 }
 
@@ -155,7 +158,7 @@ static int read_elf(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
                                  .imports = imports(&f)};
     if (copy(arena, f.interp, &out->interp, e) < 0 || copy(arena, f.soname, &out->soname, e) < 0 ||
         copy(arena, f.rpath, &out->rpath, e) < 0 || copy(arena, f.runpath, &out->runpath, e) < 0 ||
-        read_needed(&f, out, arena, e) < 0)
+        read_needed(&f, out, arena, e) < 0 || qn_hints_read(&f, out, arena, e) < 0)
         return -1;
     elf_mentions(&f, &n->mentions);
     n->content = QN_ELF;

@@ -10,6 +10,17 @@
 
 enum qn_package_kind { QN_PACKAGE_DEB = 1, QN_PACKAGE_APK };
 
+/* Whether somebody asked for a package or it came along with one. */
+enum qn_intent { QN_INTENT_UNKNOWN = 0, QN_INTENT_AUTO, QN_INTENT_CHOSEN };
+
+/* One name that a package needs at run time: of a package, of something that packages provide
+ * ("so:libc.musl-x86_64.so.1", "libc.so.6()(64bit)"), or a path ("/bin/sh"). Alternatives stand behind one another and
+ * have the same group; each of them that is installed counts. */
+struct qn_depend {
+    struct qn_str name;
+    uint32_t group;
+};
+
 struct qn_package {
     enum qn_package_kind kind;
     struct qn_str name, version, arch, source, source_version;
@@ -18,7 +29,12 @@ struct qn_package {
     uint32_t database;  /* node of the file that holds the stanza */
     bool essential;     /* Essential: yes, or Priority required or important */
     uint32_t order;     /* place in qn_image.by_name */
-    uint32_t *file;     /* payload: nodes that are not directories, in path order */
+    struct qn_depend *depends;
+    uint32_t depend_count;
+    struct qn_str *provides; /* names besides its own */
+    uint32_t provide_count;
+    enum qn_intent intent;
+    uint32_t *file; /* payload: nodes that are not directories, in path order */
     uint32_t files;
 };
 
@@ -28,6 +44,12 @@ struct qn_databases {
     uint32_t dpkg_status_d; /* var/lib/dpkg/status.d (distroless) */
     uint32_t apk_installed; /* lib/apk/db/installed or usr/lib/apk/db/installed */
     bool rpm;               /* an rpm database is there; its packages are not read yet */
+};
+
+/* A name and a package that has or provides it. */
+struct qn_provider {
+    struct qn_str name;
+    uint32_t package;
 };
 
 /* Why something is reached. */
@@ -81,7 +103,9 @@ struct qn_image {
     struct qn_imgconfig config;
     struct qn_package *package;
     size_t package_count;
-    struct qn_package **by_name; /* sorted by name, architecture, place in the database */
+    struct qn_package **by_name;  /* sorted by name, architecture, place in the database */
+    struct qn_provider *provider; /* sorted by name and package */
+    size_t provider_count;
     struct qn_databases db;
     struct qn_osrelease os;
     struct qn_reach *reach; /* one per node */

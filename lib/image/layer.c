@@ -13,6 +13,7 @@
 #define FLAG_CAPS    2u
 #define FLAG_WHOLE   4u
 #define FLAG_STATIC  8u
+#define FLAG_CUT     16u
 
 int qn_entry_cmp(const void *a, const void *b)
 {
@@ -31,6 +32,11 @@ static int put_elf(struct qn_buf *b, const struct qn_elf_facts *f, struct qn_err
     for (uint32_t i = 0; i < f->needed_count; i++)
         if (qn_buf_lstr(b, f->needed[i], e) < 0)
             return -1;
+    if (qn_buf_u32(b, f->hint_count, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < f->hint_count; i++)
+        if (qn_buf_u8(b, (uint8_t)f->hint[i].kind, e) < 0 || qn_buf_lstr(b, f->hint[i].text, e) < 0)
+            return -1;
     return 0;
 }
 
@@ -47,7 +53,7 @@ static int put_segments(struct qn_buf *b, const struct qn_entry *n, struct qn_er
 static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_at, struct qn_err *e)
 {
     uint32_t flags = (n->sparse ? FLAG_SPARSE : 0) | (n->caps ? FLAG_CAPS : 0) | (n->captured ? FLAG_WHOLE : 0) |
-                     (n->elf.is_static ? FLAG_STATIC : 0);
+                     (n->elf.is_static ? FLAG_STATIC : 0) | (n->elf.hints_cut ? FLAG_CUT : 0);
     const uint32_t words[] = {(uint32_t)n->type, (uint32_t)n->content, flags,         n->mode, n->uid, n->gid,
                               n->dev_major,      n->dev_minor,         n->mtime_nsec, n->seq};
     const uint64_t longs[] = {n->size, (uint64_t)n->mtime, n->begin,           n->data,           n->end,
@@ -105,6 +111,26 @@ int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at,
     return qn_sink_write(out, b.p, b.n, e);
 }
 
+static int get_hints(struct qn_cur *c, struct qn_arena *arena, struct qn_elf_facts *f, struct qn_err *e)
+{
+    f->hint_count = qn_cur_u32(c);
+    if (c->bad || f->hint_count > QN_HINTS_MAX || f->hint_count > c->n / 5)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: hints of an ELF file");
+    if (f->hint_count == 0)
+        return 0;
+    struct qn_hint *hint = qn_arena_alloc(arena, f->hint_count, sizeof *hint, e);
+    if (!hint)
+        return -1;
+    for (uint32_t i = 0; i < f->hint_count; i++) {
+        hint[i].kind = (enum qn_hint_kind)qn_cur_u8(c);
+        hint[i].text = qn_cur_lstr(c);
+        if (c->bad || hint[i].kind < QN_HINT_PATH || hint[i].kind > QN_HINT_WORD || hint[i].text.n >= QN_PATH_MAX)
+            return qn_fail(e, QN_E_MALFORMED, "layer facts: hints of an ELF file");
+    }
+    f->hint = hint;
+    return 0;
+}
+
 static int get_elf(struct qn_cur *c, struct qn_arena *arena, struct qn_elf_facts *f, struct qn_err *e)
 {
     f->class = qn_cur_u8(c);
@@ -119,15 +145,13 @@ static int get_elf(struct qn_cur *c, struct qn_arena *arena, struct qn_elf_facts
     f->needed_count = qn_cur_u32(c);
     if (c->bad || f->needed_count > NEEDED_MAX)
         return qn_fail(e, QN_E_MALFORMED, "layer facts: ELF record");
-    if (f->needed_count == 0)
-        return 0;
     struct qn_str *needed = qn_arena_alloc(arena, f->needed_count, sizeof *needed, e);
     if (!needed)
         return -1;
     for (uint32_t i = 0; i < f->needed_count; i++)
         needed[i] = qn_cur_lstr(c);
     f->needed = needed;
-    return 0;
+    return get_hints(c, arena, f, e);
 }
 
 static int get_segments(struct qn_cur *c, struct qn_arena *arena, struct qn_entry *n, struct qn_err *e)
@@ -211,6 +235,7 @@ static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *aren
     n->caps = flags & FLAG_CAPS;
     n->captured = flags & FLAG_WHOLE;
     n->elf.is_static = flags & FLAG_STATIC;
+    n->elf.hints_cut = flags & FLAG_CUT;
     if (c->bad || text_at > file.n || text_n > file.n - text_at)
         return qn_fail(e, QN_E_MALFORMED, "layer facts: entry runs past the end");
     n->text = qn_str_n(file.p + text_at, (size_t)text_n);

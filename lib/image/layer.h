@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* Changes whenever the scanner learns something new, so that cached facts of an older engine are not used. */
-#define QN_FACTS_VERSION 2u
+#define QN_FACTS_VERSION 3u
 
 enum qn_entry_type {
     QN_FILE = 1,
@@ -40,8 +40,24 @@ enum {
     QN_IMPORT_EXEC = 2,   /* execve and its family, posix_spawn */
     QN_IMPORT_DLOPEN = 4, /* loads libraries by name */
     QN_IMPORT_SETUID = 8, /* setuid, setresuid, setgroups ... */
-    QN_IMPORT_CHOWN = 16  /* chown, lchown, fchown ... */
+    QN_IMPORT_CHOWN = 16, /* chown, lchown, fchown ... */
+    QN_IMPORT_ICONV = 32  /* iconv_open: converts between character sets */
 };
+
+/* What the texts of an executable hint at (hints.h says which texts count). */
+enum qn_hint_kind {
+    QN_HINT_PATH = 1, /* an absolute path */
+    QN_HINT_PREFIX,   /* text that may start with one: texts of static executables have no ends */
+    QN_HINT_LIBRARY,  /* a library's file name, for dlopen */
+    QN_HINT_COMMAND,  /* first word of a command line, of a program that runs command lines */
+    QN_HINT_WORD      /* a text that may be a program's name, of a program that starts others */
+};
+
+struct qn_hint {
+    enum qn_hint_kind kind;
+    struct qn_str text;
+};
+#define QN_HINTS_MAX 16384u /* of one file */
 
 struct qn_elf_facts {
     uint8_t class; /* 1: 32 bit, 2: 64 bit */
@@ -53,6 +69,9 @@ struct qn_elf_facts {
     struct qn_str interp, soname, rpath, runpath;
     const struct qn_str *needed;
     uint32_t needed_count;
+    const struct qn_hint *hint; /* sorted by kind and text, each once */
+    uint32_t hint_count;
+    bool hints_cut; /* there were more: what the file refers to is not known */
 };
 
 struct qn_script_facts {

@@ -1,5 +1,5 @@
 /* Packages and the files they own: dpkg (status, status.d) and apk. */
-#include "image.h"
+#include "depends.h"
 
 #include "base/path.h"
 #include "formats/apk.h"
@@ -77,7 +77,7 @@ static int read_dpkg_file(struct qn_image *img, uint32_t node, struct packages *
                                             qn_str_eq(s.priority, QN_STR("required")) ||
                                             qn_str_eq(s.priority, QN_STR("important"))};
         qn_dpkg_source(&s, &p.source, &p.source_version);
-        if (add_package(img, ps, p, e) < 0)
+        if (qn_depends_deb(&img->arena, &s, &p, e) < 0 || add_package(img, ps, p, e) < 0)
             return -1;
     }
     return r < 0 ? qn_err_wrap(e, "/%s", QN_Q(img->tree.node[node].path)) : 0;
@@ -100,7 +100,7 @@ static int read_apk_file(struct qn_image *img, struct packages *ps, struct qn_er
                                .source = s.origin,
                                .source_version = s.version,
                                .database = img->db.apk_installed};
-        if (add_package(img, ps, p, e) < 0)
+        if (qn_depends_apk(&img->arena, &s, &p, e) < 0 || add_package(img, ps, p, e) < 0)
             return -1;
     }
     return r < 0 ? qn_err_wrap(e, "/%s", QN_Q(img->tree.node[img->db.apk_installed].path)) : 0;
@@ -381,5 +381,5 @@ int qn_image_packages(struct qn_image *img, struct qn_err *e)
     if (r < 0 || sort_packages(img, e) < 0 || own_all(img, e) < 0)
         return -1;
     own_derived(img);
-    return collect_payload(img, e);
+    return collect_payload(img, e) < 0 || qn_depends_index(img, e) < 0 ? -1 : qn_depends_intent(img, e);
 }
