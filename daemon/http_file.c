@@ -14,6 +14,7 @@
 
 #define BLOCK   (128u << 10) /* what the library asks for at a time */
 #define SMALL   (64u << 10)  /* files that are answered from memory */
+#define LARGE   (2u << 20)   /* worth a connection of its own */
 #define PAGE_IN (1u << 20)   /* what an I/O thread brings into memory ahead of a reader */
 #ifdef __NR_cachestat
 #define CACHESTAT __NR_cachestat
@@ -60,25 +61,41 @@ static void stream_free(void *cls)
 static ssize_t file_read(void *ctx, struct qn_http_request *r, uint64_t off, char *buf, size_t n);
 static int file_resident(const void *ctx, uint64_t base, uint64_t size);
 
-/* A response for part [base, base + size) of a source, which it takes. A file that is in memory as a whole, or that is
- * being written now, is sent by the kernel without a copy: nobody would wait for a disk. */
+/* A response that the kernel sends without a copy, or NULL: for a file that is in memory as a whole, or that is being
+ * written now, so that nobody waits for a disk. Takes the source unless it gives NULL. */
+static struct MHD_Response *kernel_response(struct qn_http_request *r, uint64_t base, uint64_t size,
+                                            const struct qn_http_source *source)
+{
+    bool file = source->read == file_read, own = size > LARGE && qn_send_possible(r);
+    struct MHD_Response *response = NULL;
+
+    if (size == QN_HTTP_UNKNOWN || size <= SMALL)
+        return NULL;
+    if (file && (own || qn_conn_meter(r->conn))) {
+        int fd = file_resident(source->ctx, base, size);
+        if (fd >= 0 && own) {
+            response = qn_send_file(r, fd, base, size);
+        } else if (fd >= 0) {
+            r->answer_size = size;
+            response = MHD_create_response_from_fd_at_offset64(size, fd, base);
+        }
+    } else if (own && source->read == qn_growing_read) {
+        response = qn_send_growing(r, source->ctx, base, size);
+    }
+    if (response)
+        source->free(source->ctx);
+    return response;
+}
+
+/* A response for part [base, base + size) of a source, which it takes. */
 static struct MHD_Response *part_response(struct qn_http_request *r, uint64_t base, uint64_t size,
                                           const struct qn_http_source *source)
 {
     bool unknown = size == QN_HTTP_UNKNOWN;
+    struct MHD_Response *response = kernel_response(r, base, size, source);
 
-    if (!unknown && size > SMALL && qn_send_possible(r)) {
-        struct MHD_Response *response = NULL;
-        int fd = source->read == file_read ? file_resident(source->ctx, base, size) : -1;
-        if (fd >= 0)
-            response = qn_send_file(r, fd, base, size);
-        else if (source->read == qn_growing_read)
-            response = qn_send_growing(r, source->ctx, base, size);
-        if (response) {
-            source->free(source->ctx);
-            return response;
-        }
-    }
+    if (response)
+        return response;
     struct stream *s = qn_new(struct stream);
     s->r = r;
     s->source = *source;

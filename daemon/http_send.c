@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -52,7 +51,7 @@ struct qn_send {
     struct qn_http_growing *growing;
     int socket, file;
     uint32_t generation;
-    uint64_t base, off, end; /* in the file: first byte, next one, and the last one, which the library sends */
+    uint64_t base, off, end; /* in the file: first byte, next one, and behind the last */
     bool waits;              /* for the file to grow */
     _Atomic bool registered; /* with the growing file */
     bool metered;
@@ -172,19 +171,19 @@ static void detach(struct qn_send *s, enum state state)
 /* --- sending ------------------------------------------------------------------------------------------------------ */
 
 /* Sends up to `most` bytes: SENDING when the socket or the file has to be waited for (or `*again`: there is more to
- * send right now), DONE when only the last byte is left, and there. Under the body's lock. */
+ * send right now). Under the body's lock. */
 static enum state push(struct qn_send *s, uint64_t most, bool *again)
 {
     uint64_t stop = s->off + most;
 
     *again = false;
-    while (true) {
-        uint64_t ready = s->end + 1;
+    while (s->off < s->end) {
+        uint64_t ready = s->end;
         bool failed = false;
         if (s->growing) {
             bool listed = atomic_exchange(&s->registered, true);
-            ready = qn_growing_want(s->growing, s->off + 1, QN_MIN(s->off + ENOUGH, s->end + 1), listed ? NULL : s,
-                                    &failed);
+            ready =
+                qn_growing_want(s->growing, s->off + 1, QN_MIN(s->off + ENOUGH, s->end), listed ? NULL : s, &failed);
             s->waits = ready <= s->off;
             if (!s->waits && !listed)
                 atomic_store(&s->registered, false);
@@ -193,8 +192,6 @@ static enum state push(struct qn_send *s, uint64_t most, bool *again)
             return FAILED;
         if (ready <= s->off)
             return SENDING;
-        if (s->off == s->end)
-            return DONE;
         if (s->off >= stop) {
             *again = true;
             return SENDING;
@@ -212,6 +209,7 @@ static enum state push(struct qn_send *s, uint64_t most, bool *again)
         if (!s->metered)
             qn_conn_progress(s->conn, (uint64_t)sent);
     }
+    return DONE;
 }
 
 /* The check against slow peers runs while it is the peer that is waited for. */
@@ -425,23 +423,23 @@ static ssize_t body(void *cls, uint64_t pos, char *buf, size_t max)
     struct qn_send *s = cls;
     struct qn_http_request *r = s->r;
 
+    (void)pos;
+    (void)buf;
     (void)max;
     r->parked = false;
     pthread_mutex_lock(&s->lock);
     enum state now = s->state;
     r->bytes_out = s->off - s->base;
     pthread_mutex_unlock(&s->lock);
-    if (pos > 0 || r->gone || atomic_load(&r->h->stopping))
+    if (r->gone || atomic_load(&r->h->stopping))
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (now == IDLE) {
         now = begin(s, r);
         if (now == SENDING)
             return 0;
+        r->bytes_out = s->off - s->base;
     }
-    if (now != DONE || pread(s->file, buf, 1, (off_t)s->end) != 1)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    r->bytes_out = s->end - s->base + 1;
-    return 1;
+    return now == DONE ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 static void body_free(void *cls)
@@ -454,13 +452,12 @@ static void body_free(void *cls)
 
 bool qn_send_possible(const struct qn_http_request *r)
 {
-    return r->h->sender && !r->h->listen[r->conn->listener].tls;
+    return r->method == QN_HTTP_GET && !r->h->listen[r->conn->listener].tls;
 }
 
 static struct MHD_Response *respond(struct qn_http_request *r, struct qn_send *s, uint64_t base, uint64_t size)
 {
     struct qn_sender *sender = r->h->sender;
-    char length[24];
 
     atomic_init(&s->refs, 1);
     atomic_fetch_add(&sender->refs, 1);
@@ -471,13 +468,10 @@ static struct MHD_Response *respond(struct qn_http_request *r, struct qn_send *s
     s->conn = r->conn;
     s->socket = r->conn->fd;
     s->base = s->off = base;
-    s->end = base + size - 1;
-    struct MHD_Response *response = MHD_create_response_from_callback(1, 16, body, s, body_free);
+    s->end = base + size;
+    struct MHD_Response *response = MHD_create_response_from_callback(size, 16, body, s, body_free);
     qn_assert(response);
-    /* The library counts one byte; the header that clients see is ours. */
-    snprintf(length, sizeof length, "%llu", (unsigned long long)size);
-    enum MHD_Result ok = MHD_set_response_options(response, MHD_RF_INSANITY_HEADER_CONTENT_LENGTH, MHD_RO_END);
-    qn_assert(ok == MHD_YES && MHD_add_response_header(response, "Content-Length", length) == MHD_YES);
+    MHD_add_response_header(response, "Connection", "close");
     return response;
 }
 

@@ -2,8 +2,8 @@
  * socket takes, on threads of their own, while the library holds the connection suspended. It sends at most 128 KiB a
  * turn of its event loop by itself, and copies what is still arriving; that is half of the cost of a large blob.
  *
- * The library sends the headers and the last byte. All but that byte goes past it, so keep-alive, errors and the end of
- * the request stay its business. Only for connections without TLS. */
+ * The library sends the headers and learns of the end. It has not seen the body, so it cannot keep the connection: such
+ * answers say "Connection: close", which is why smaller ones are not sent so. Only for connections without TLS. */
 #ifndef QN_DAEMON_HTTP_SEND_H
 #define QN_DAEMON_HTTP_SEND_H
 
@@ -18,7 +18,7 @@ void qn_sender_free(struct qn_sender *s);
 
 /* Whether bodies of this request may be sent so. */
 bool qn_send_possible(const struct qn_http_request *r);
-/* A response of `size` (at least 1) bytes from offset `base` of a file in memory; takes `fd`. */
+/* A response of `size` bytes from offset `base` of a file in memory; takes `fd`. */
 struct MHD_Response *qn_send_file(struct qn_http_request *r, int fd, uint64_t base, uint64_t size);
 /* The same of a file that still grows; takes a reference of its own. */
 struct MHD_Response *qn_send_growing(struct qn_http_request *r, struct qn_http_growing *g, uint64_t base,
