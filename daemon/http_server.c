@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define POOL_SMALL   (16u << 10)  /* connection memory; up to 32 KiB it costs no mmap */
+#define POOL_SMALL   (8u << 10)   /* connection memory, all of it touched by a request: headers of 6 KiB fit */
 #define POOL_UPLOADS (256u << 10) /* uploads are read in pieces of this size */
 #define TLS_PRIORITY "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1:%SERVER_PRECEDENCE"
 
