@@ -3,6 +3,7 @@
  * visible, since its bytes can be downloaded. When the entry that holds the data of hard links goes, its data stays
  * at its place under the first name that stays, and the other names point there. */
 #include "emit.h"
+#include "secrets_gone.h"
 
 #include "base/path.h"
 #include "formats/tar_write.h"
@@ -27,6 +28,7 @@ struct item {
 struct emit {
     const struct qn_plan *p;
     const struct qn_layer_index *ix;
+    size_t layer;
     struct item *item; /* by position in the archive */
     struct qn_pieces *out;
     bool touched;
@@ -251,6 +253,8 @@ static void classify_one(struct emit *m, const struct qn_entry *n)
         it->drop = m->p->fate[it->node].removed != 0;
         it->edited = it->visible && m->p->fate[it->node].edited;
     }
+    if (m->p->hidden && rule_on(m->p, QN_RULE_secrets) && qn_secret_hidden(m->p->img, m->layer, n))
+        it->drop = true;
     if (n->type == QN_HARDLINK && !qn_layer_hides(m->ix, n))
         it->data = qn_layer_data(m->ix, n);
 }
@@ -348,7 +352,7 @@ int qn_plan_emit(const struct qn_plan *p, uint32_t layer, struct qn_pieces *out,
                  struct qn_err *e)
 {
     const struct qn_layer_index *ix = &p->img->tree.layer[layer];
-    struct emit m = {.p = p, .ix = ix, .out = out};
+    struct emit m = {.p = p, .ix = ix, .layer = layer, .out = out};
     uint64_t at = 0;
     int r = 0;
 

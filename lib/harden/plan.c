@@ -85,6 +85,16 @@ int qn_plan_remove(struct qn_plan *p, uint32_t node, const char *because, struct
     return 0;
 }
 
+int qn_plan_remove_hidden(struct qn_plan *p, struct qn_str path, const char *because, struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_REMOVE, .node = QN_NO_NODE, .path = path};
+
+    if (copied(p, because, &c.because, e) < 0 || add_change(p, c, e) < 0)
+        return -1;
+    p->hidden = p->hidden || !p->reporting;
+    return 0;
+}
+
 int qn_plan_remove_tree(struct qn_plan *p, uint32_t node, const char *because,
                         bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e)
 {
@@ -358,7 +368,7 @@ void qn_plan_fini(struct qn_plan *p)
 
 bool qn_plan_empty(const struct qn_plan *p)
 {
-    if (p->config_changed || p->additions)
+    if (p->config_changed || p->additions || p->hidden)
         return false;
     for (uint32_t i = 0; i < p->img->tree.count; i++)
         if (p->fate[i].removed || p->fate[i].changed)

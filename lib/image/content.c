@@ -1,5 +1,6 @@
 #include "content.h"
 #include "hints.h"
+#include "secrets.h"
 
 #include "base/path.h"
 #include "formats/elf.h"
@@ -79,7 +80,8 @@ bool qn_content_wanted(struct qn_str path, uint64_t size, struct qn_str head)
         return size <= ELF_MAX;
     if (is_script(head))
         return size <= TEXT_MAX;
-    return qn_content_capture(path, size, head) > 0 || (size <= TEXT_MAX && text_name(path));
+    return qn_content_capture(path, size, head) > 0 || (size <= TEXT_MAX && text_name(path)) ||
+           qn_secrets_wanted(path, size);
 }
 
 static uint32_t imports(const struct qn_elf *f)
@@ -171,6 +173,7 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
 
     if (is_elf(bytes))
         return read_elf(bytes, n, arena, e);
+    n->secrets = qn_secrets_file(n->path, bytes);
     if (is_script(bytes) && qn_shebang_parse(bytes, &bang)) {
         n->content = QN_SCRIPT;
         if (copy(arena, bang.interpreter, &n->script.interpreter, e) < 0 ||

@@ -101,6 +101,7 @@ struct qn_entry {
     uint32_t segments;
     struct qn_str text; /* captured content, or empty */
     bool captured;      /* `text` is the whole content */
+    uint32_t secrets;   /* QN_SECRET_BIT of what it holds or is (secrets.h) */
     struct qn_mentions mentions;
     struct qn_elf_facts elf;       /* content is QN_ELF */
     struct qn_script_facts script; /* content is QN_SCRIPT */

@@ -3,6 +3,7 @@
  * the work list changes which of several reasons is printed, never what is reached. Nodes are taken in path order
  * from each root, so the printed reasons are the same on every machine. */
 #include "image.h"
+#include "secrets.h"
 #include "words.h"
 
 #include "base/path.h"
@@ -230,7 +231,8 @@ static void reach_unowned(struct work *w)
         bool named = tool >= 0 && (qn_tool_class(tool) == QN_TOOL_NETWORK || qn_tool_class(tool) == QN_TOOL_MANAGER);
         bool text =
             n->data->content == QN_TEXT && (system_text(n->path) || (img->package_count == 0 && system_place(n->path)));
-        if (!named && !text && !leftover(n->path))
+        /* Nor are credentials, unless something names them. */
+        if (!named && !text && !leftover(n->path) && !(n->data->secrets & QN_SECRET_FILES))
             reach(w, i, QN_WHY_UNOWNED, QN_NO_NODE);
     }
 }
