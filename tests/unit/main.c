@@ -9,6 +9,13 @@
 #include "suites.h"
 #undef X
 
+/* Check forks for every test after reading the last one's assertions: what it frees shall not stay in the way. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=8";
+}
+
 /* Workers are this program again, as they are the daemon again in earnest. */
 int main(int argc, char **argv)
 {
