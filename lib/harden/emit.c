@@ -59,6 +59,11 @@ static uint32_t new_uid(const struct emit *m, const struct item *it)
     return it->visible ? m->p->fate[it->node].uid : it->entry->uid;
 }
 
+static bool late(const struct emit *m, const struct qn_entry *n)
+{
+    return m->p->clamped && n->mtime > m->p->latest;
+}
+
 static bool loses_caps(const struct emit *m, const struct item *it)
 {
     uint32_t node = it->visible ? it->node : it->alive;
@@ -84,8 +89,8 @@ static struct qn_tar_entry tar_entry(const struct emit *m, const struct item *it
                                  .gid = n->gid,
                                  .uname = keeps_owner ? n->uname : QN_STR(""),
                                  .gname = n->gname,
-                                 .mtime = n->mtime,
-                                 .mtime_nsec = n->mtime_nsec,
+                                 .mtime = late(m, n) ? m->p->latest : n->mtime,
+                                 .mtime_nsec = late(m, n) ? 0 : n->mtime_nsec,
                                  .devmajor = n->dev_major,
                                  .devminor = n->dev_minor,
                                  .size = n->size,
@@ -195,7 +200,7 @@ static int put_kept(struct emit *m, const struct item *it, struct qn_err *e)
     struct qn_str target = new_target(m, it);
     bool caps = n->caps && loses_caps(m, it);
 
-    if (new_mode(m, it) == n->mode && new_uid(m, it) == n->uid && !caps && target.n == 0)
+    if (new_mode(m, it) == n->mode && new_uid(m, it) == n->uid && !caps && target.n == 0 && !late(m, n))
         return qn_pieces_copy(m->out, n->begin, n->end, e);
     char name[NAME_ROOM];
     struct qn_tar_entry t = tar_entry(m, it, name);
@@ -314,8 +319,8 @@ static int put_parents(struct emit *m, size_t addition, struct qn_err *e)
             t.mode = (uint16_t)p->fate[node].mode;
             t.uid = p->fate[node].uid;
             t.gid = n->gid;
-            t.mtime = n->mtime;
-            t.mtime_nsec = n->mtime_nsec;
+            t.mtime = late(m, n) ? p->latest : n->mtime;
+            t.mtime_nsec = late(m, n) ? 0 : n->mtime_nsec;
             t.pax = n->pax;
         }
         m->entries++;

@@ -16,9 +16,8 @@ static const struct {
 };
 
 /* Names that the contract has and that are not built yet. */
-static const char *const reserved_rules[] = {"kernel",          "language-managers", "build-tools", "privilege-tools",
-                                             "unused-packages", "unused-files",      "shells",      "preload",
-                                             "trust-store",     "timestamps"};
+static const char *const reserved_rules[] = {"build-tools",  "privilege-tools", "unused-packages",
+                                             "unused-files", "shells",          "trust-store"};
 
 /* The table's names are C identifiers, the public ones have dashes. */
 static bool name_is(const char *id, struct qn_str name)
@@ -34,9 +33,11 @@ static bool name_is(const char *id, struct qn_str name)
 
 const char *qn_rule_name(enum qn_rule rule)
 {
-    static const char *const names[] = {
-        "docs",     "caches", "debris",    "secrets",     "devices",  "package-managers", "network-tools",
-        "services", "setuid", "file-caps", "permissions", "accounts", "config",           "user"};
+    static const char *const names[] = {"docs",          "caches",    "debris",           "secrets",
+                                        "kernel",        "devices",   "package-managers", "language-managers",
+                                        "network-tools", "services",  "setuid",           "file-caps",
+                                        "permissions",   "accounts",  "preload",          "config",
+                                        "user",          "timestamps"};
     _Static_assert(QN_ARRAY_LEN(names) == QN_RULE_COUNT, "one public name a rule");
     qn_assert(rule < QN_RULE_COUNT && name_is(table[rule].name, qn_str_c(names[rule])));
     return names[rule];

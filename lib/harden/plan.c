@@ -1,6 +1,8 @@
 #include "plan.h"
 #include "edits.h"
 
+#include "base/clock.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -92,6 +94,22 @@ int qn_plan_remove_hidden(struct qn_plan *p, struct qn_str path, const char *bec
     if (copied(p, because, &c.because, e) < 0 || add_change(p, c, e) < 0)
         return -1;
     p->hidden = p->hidden || !p->reporting;
+    return 0;
+}
+
+int qn_plan_clamp(struct qn_plan *p, int64_t latest, size_t late, struct qn_err *e)
+{
+    struct qn_change c = {.action = QN_EDIT, .node = QN_NO_NODE};
+    char when[QN_TIME_TEXT];
+
+    qn_time_format(latest, when);
+    if (copied(p, "modification times later than the image", &c.because, e) < 0 || copied(p, when, &c.to, e) < 0 ||
+        qn_arena_printf(&p->arena, &c.from, e, "%zu later entries", late) < 0 || add_change(p, c, e) < 0)
+        return -1;
+    if (p->reporting)
+        return 0;
+    p->clamped = true;
+    p->latest = latest;
     return 0;
 }
 
@@ -368,7 +386,7 @@ void qn_plan_fini(struct qn_plan *p)
 
 bool qn_plan_empty(const struct qn_plan *p)
 {
-    if (p->config_changed || p->additions || p->hidden)
+    if (p->config_changed || p->additions || p->hidden || p->clamped)
         return false;
     for (uint32_t i = 0; i < p->img->tree.count; i++)
         if (p->fate[i].removed || p->fate[i].changed)

@@ -70,7 +70,9 @@ struct qn_plan {
     struct qn_rule_result result[QN_RULE_COUNT];
     json_t *config; /* the new configuration; owned */
     bool config_changed;
-    bool hidden;        /* entries go that no container sees */
+    bool hidden;  /* entries go that no container sees */
+    bool clamped; /* no entry of any layer is later than `latest` */
+    int64_t latest;
     enum qn_rule rule;  /* that runs now */
     bool reporting;     /* it may only report */
     bool *package_gone; /* one per package, from qn_plan_databases() on: no payload is left */
@@ -95,6 +97,8 @@ int qn_plan_remove_tree(struct qn_plan *p, uint32_t node, const char *because,
                         bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e) QN_MUST_CHECK;
 /* Records that an entry which an upper layer hides goes: the emitter knows which (secrets_gone.h). */
 int qn_plan_remove_hidden(struct qn_plan *p, struct qn_str path, const char *because, struct qn_err *e) QN_MUST_CHECK;
+/* No entry of any layer, of which `late` are, is later than `latest` (seconds since 1970). */
+int qn_plan_clamp(struct qn_plan *p, int64_t latest, size_t late, struct qn_err *e) QN_MUST_CHECK;
 /* A directory that no layer lists keeps what runtimes give it: mode and owner of such a node cannot change. */
 int qn_plan_chmod(struct qn_plan *p, uint32_t node, uint32_t mode, const char *because, struct qn_err *e) QN_MUST_CHECK;
 int qn_plan_chown(struct qn_plan *p, uint32_t node, uint32_t uid, const char *because, struct qn_err *e) QN_MUST_CHECK;

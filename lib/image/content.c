@@ -1,6 +1,7 @@
 #include "content.h"
 #include "hints.h"
 #include "secrets.h"
+#include "units.h"
 
 #include "base/path.h"
 #include "formats/elf.h"
@@ -181,11 +182,13 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
             copy(arena, bang.program, &n->script.program, e) < 0)
             return -1;
         qn_mentions_text(bytes, &n->mentions);
+        n->units = qn_units_used(bytes);
         return 0;
     }
     if (qn_str_chr(bytes, '\0') < 0 && (text_name(n->path) || n->captured)) {
         n->content = QN_TEXT;
         qn_mentions_text(bytes, &n->mentions);
+        n->units = qn_units_used(bytes);
     }
     return 0;
 }

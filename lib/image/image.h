@@ -108,6 +108,7 @@ struct qn_image {
     size_t provider_count;
     struct qn_databases db;
     struct qn_osrelease os;
+    uint8_t *unit;          /* one per node: the language's package manager that it belongs to (units.h), or 0 */
     struct qn_reach *reach; /* one per node */
     uint32_t entry;         /* what the image starts, or QN_NO_NODE */
     bool utility;           /* it starts an interactive shell */

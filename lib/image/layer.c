@@ -54,8 +54,8 @@ static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_a
 {
     uint32_t flags = (n->sparse ? FLAG_SPARSE : 0) | (n->caps ? FLAG_CAPS : 0) | (n->captured ? FLAG_WHOLE : 0) |
                      (n->elf.is_static ? FLAG_STATIC : 0) | (n->elf.hints_cut ? FLAG_CUT : 0);
-    const uint32_t words[] = {(uint32_t)n->type, (uint32_t)n->content, flags,         n->mode, n->uid,    n->gid,
-                              n->dev_major,      n->dev_minor,         n->mtime_nsec, n->seq,  n->secrets};
+    const uint32_t words[] = {(uint32_t)n->type, (uint32_t)n->content, flags,         n->mode, n->uid,     n->gid,
+                              n->dev_major,      n->dev_minor,         n->mtime_nsec, n->seq,  n->secrets, n->units};
     const uint64_t longs[] = {n->size, (uint64_t)n->mtime, n->begin,           n->data,           n->end,
                               text_at, n->text.n,          n->mentions.bit[0], n->mentions.bit[1]};
 
@@ -197,7 +197,7 @@ static bool plausible(const struct qn_entry *n, uint64_t tar_size)
         return false;
     if (n->type == QN_FILE && !n->sparse && n->size > n->end - n->data)
         return false;
-    if ((n->type != QN_FILE || n->sparse) && (n->content != QN_OTHER || n->captured || n->secrets))
+    if ((n->type != QN_FILE || n->sparse) && (n->content != QN_OTHER || n->captured || n->secrets || n->units))
         return false;
     if (n->captured ? n->text.n != n->size : n->text.n != 0)
         return false;
@@ -219,6 +219,7 @@ static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *aren
     n->mtime_nsec = qn_cur_u32(c);
     n->seq = qn_cur_u32(c);
     n->secrets = qn_cur_u32(c);
+    n->units = qn_cur_u32(c);
     n->size = qn_cur_u64(c);
     n->mtime = (int64_t)qn_cur_u64(c);
     n->begin = qn_cur_u64(c);

@@ -102,6 +102,7 @@ struct qn_entry {
     struct qn_str text; /* captured content, or empty */
     bool captured;      /* `text` is the whole content */
     uint32_t secrets;   /* QN_SECRET_BIT of what it holds or is (secrets.h) */
+    uint32_t units;     /* QN_UNIT_BIT of what a program's text uses (units.h) */
     struct qn_mentions mentions;
     struct qn_elf_facts elf;       /* content is QN_ELF */
     struct qn_script_facts script; /* content is QN_SCRIPT */

@@ -231,8 +231,8 @@ static void reach_unowned(struct work *w)
         bool named = tool >= 0 && (qn_tool_class(tool) == QN_TOOL_NETWORK || qn_tool_class(tool) == QN_TOOL_MANAGER);
         bool text =
             n->data->content == QN_TEXT && (system_text(n->path) || (img->package_count == 0 && system_place(n->path)));
-        /* Nor are credentials, unless something names them. */
-        if (!named && !text && !leftover(n->path) && !(n->data->secrets & QN_SECRET_FILES))
+        /* Nor are credentials and managers of languages, unless something names them. */
+        if (!named && !img->unit[i] && !text && !leftover(n->path) && !(n->data->secrets & QN_SECRET_FILES))
             reach(w, i, QN_WHY_UNOWNED, QN_NO_NODE);
     }
 }

@@ -237,6 +237,25 @@ START_TEST(variables)
 }
 END_TEST
 
+START_TEST(history)
+{
+    static const char config[] =
+        STARTS "},'history':[{'created_by':'ENV A=" GITHUB " B=" GITLAB " c'},{'created_by':'RUN y'}],'x':{";
+    auto_fixture f = {0}, g = {0};
+
+    fixture_make(&f, APP, config, NORMAL);
+    ck_assert(!fixture_finding(&f, "CIS-DI-0010", "entry 0")->fixed);
+    qn_is(qn_str_c(json_string_value(
+              json_object_get(json_array_get(json_object_get(f.plan.config, "history"), 0), "created_by"))),
+          "ENV A=" GITHUB " B=" GITLAB " c");
+    fixture_make(&g, APP, config, STRICT);
+    ck_assert(fixture_finding(&g, "CIS-DI-0010", "entry 0")->fixed);
+    qn_is(qn_str_c(json_string_value(
+              json_object_get(json_array_get(json_object_get(g.plan.config, "history"), 0), "created_by"))),
+          "ENV A=*** B=*** c");
+}
+END_TEST
+
 START_TEST(off_and_report)
 {
     auto_fixture f = {0}, g = {0};
@@ -261,6 +280,7 @@ Suite *suite_secrets(void)
                                   hidden_by_upper_layers,
                                   every_name_goes,
                                   variables,
+                                  history,
                                   off_and_report};
     return qn_suite("secrets", tests, QN_ARRAY_LEN(tests));
 }

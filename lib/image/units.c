@@ -1,0 +1,124 @@
+#include "units.h"
+
+#include "base/path.h"
+
+static const struct {
+    const char *name, *packages;
+} units[] = {
+    {"", ""},
+#define UNIT(id, name, packages) {name, packages},
+#include "units.def"
+#undef UNIT
+};
+
+static const struct {
+    enum qn_unit unit;
+    const char *glob;
+} parts[] = {
+#define PART(id, glob) {QN_UNIT_##id, glob},
+#include "units.def"
+#undef PART
+};
+
+const char *qn_unit_name(enum qn_unit unit)
+{
+    return units[unit].name;
+}
+
+bool qn_unit_package(enum qn_unit unit, struct qn_str package)
+{
+    struct qn_str rest = qn_str_c(units[unit].packages), glob;
+
+    while (qn_str_word(&rest, &glob))
+        if (qn_glob(glob, package))
+            return true;
+    return false;
+}
+
+int qn_image_units(struct qn_image *img, struct qn_err *e)
+{
+    struct qn_tree *t = &img->tree;
+
+    img->unit = qn_arena_alloc(&img->arena, t->count, 1, e);
+    if (!img->unit)
+        return -1;
+    /* Directories stand before what is in them. */
+    for (uint32_t i = 1; i < t->count; i++) {
+        img->unit[i] = img->unit[t->node[i].parent];
+        for (size_t k = 0; !img->unit[i] && k < QN_ARRAY_LEN(parts); k++)
+            if (qn_glob(qn_str_c(parts[k].glob), t->node[i].path))
+                img->unit[i] = (uint8_t)parts[k].unit;
+    }
+    for (uint32_t i = 1; i < t->count; i++) {
+        if (t->node[i].type != QN_SYMLINK || img->unit[i])
+            continue;
+        uint32_t to = qn_tree_resolve(t, t->node[i].path, true);
+        img->unit[i] = to == QN_NO_NODE ? 0 : img->unit[to];
+    }
+    return 0;
+}
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Whether a line of Python imports a module. */
+static bool imports(struct qn_str text, struct qn_str module)
+{
+    for (ptrdiff_t at; (at = qn_str_find(text, module)) >= 0; text = qn_str_from(text, (size_t)at + module.n)) {
+        size_t i = (size_t)at, end = i + module.n;
+        char after = end < text.n ? text.p[end] : '\n';
+        if (after != '\n' && after != '\r' && after != '.' && after != ',' && after != ';' && after != '#' &&
+            !blank(after))
+            continue;
+        while (i > 0 && blank(text.p[i - 1]))
+            i--;
+        struct qn_str before = qn_str_head(text, i);
+        if (i < (size_t)at && (qn_str_ends(before, QN_STR("import")) || qn_str_ends(before, QN_STR("from"))))
+            return true;
+    }
+    return false;
+}
+
+static bool quoted(struct qn_str text, const char *name)
+{
+    static const char *const forms[] = {"\"%s\"", "'%s'", "-m %s", "\"%s ", "'%s "};
+    char want[64];
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(forms); i++) {
+        const char *at = strchr(forms[i], '%');
+        snprintf(want, sizeof want, "%.*s%s%s", (int)(at - forms[i]), forms[i], name, at + 2);
+        if (qn_str_find(text, qn_str_c(want)) >= 0)
+            return true;
+    }
+    return false;
+}
+
+uint32_t qn_units_used(struct qn_str text)
+{
+    static const char *const modules[] = {"setuptools", "pkg_resources", "distutils"};
+    static const struct {
+        enum qn_unit unit;
+        const char *name;
+    } commands[] = {{QN_UNIT_PIP, "pip"},           {QN_UNIT_PIP, "pip3"},
+                    {QN_UNIT_NPM, "npm"},           {QN_UNIT_NPM, "npx"},
+                    {QN_UNIT_YARN, "yarn"},         {QN_UNIT_COREPACK, "corepack"},
+                    {QN_UNIT_GEM, "gem"},           {QN_UNIT_BUNDLER, "bundle"},
+                    {QN_UNIT_BUNDLER, "bundler"},   {QN_UNIT_BUNDLER, "bundler/setup"},
+                    {QN_UNIT_COMPOSER, "composer"}, {QN_UNIT_ENSUREPIP, "ensurepip"},
+                    {QN_UNIT_ENSUREPIP, "venv"}};
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(modules); i++)
+        if (imports(text, qn_str_c(modules[i])))
+            bits |= QN_UNIT_BIT(QN_UNIT_SETUPTOOLS);
+    if (imports(text, QN_STR("venv")) || imports(text, QN_STR("ensurepip")))
+        bits |= QN_UNIT_BIT(QN_UNIT_ENSUREPIP);
+    if (imports(text, QN_STR("pip")))
+        bits |= QN_UNIT_BIT(QN_UNIT_PIP);
+    for (size_t i = 0; i < QN_ARRAY_LEN(commands); i++)
+        if (!(bits & QN_UNIT_BIT(commands[i].unit)) && quoted(text, commands[i].name))
+            bits |= QN_UNIT_BIT(commands[i].unit);
+    return bits;
+}
