@@ -78,7 +78,8 @@ START_TEST(reserved_keys)
     refused("auth: {htpasswd: /x}\n", QN_E_NOT_BUILT, "q.yaml:1:7: not built yet: auth");
     refused("storage: {index: postgresql://x}\n", QN_E_NOT_BUILT, "q.yaml:1:18: not built yet: storage.index");
     refused("policies: [{patch: on}]\n", QN_E_NOT_BUILT, "q.yaml:1:20: not built yet: policies[].patch");
-    refused("policies: [{rules: {secrets: on}}]\n", QN_E_NOT_BUILT, "q.yaml:1:30: not built yet: rules.secrets");
+    refused("policies: [{rules: {trust-store: on}}]\n", QN_E_NOT_BUILT,
+            "q.yaml:1:34: not built yet: rules.trust-store");
     /* Written out with the one value that means "not in use", they are fine. */
     qn_ok(read_text("webhooks: []\nstorage: {index: sqlite, s3: {}}\nauth:\npolicies: [{name: x, patch: off, approval: "
                     "auto, sign: {}}]\n",

@@ -207,7 +207,7 @@ START_TEST(wrong_options)
                 {"{\"keep\":[]}", QN_E_MALFORMED},
                 {"{\"remove\":{\"paths\":\"x\"}}", QN_E_MALFORMED},
                 {"{\"user\":\"99999999999\"}", QN_E_CONFIG},
-                {"{\"rules\":{\"kernel\":\"on\"}}", QN_E_NOT_BUILT}};
+                {"{\"rules\":{\"trust-store\":\"on\"}}", QN_E_NOT_BUILT}};
     for (size_t i = 0; i < QN_ARRAY_LEN(rows); i++) {
         struct qn_options o = {0};
         qn_fails(options(rows[i].text, &o, &e), e, rows[i].code);
