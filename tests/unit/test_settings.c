@@ -187,7 +187,7 @@ START_TEST(profiles)
         ck_assert(qn_rule_summary((enum qn_rule)r)[0] && qn_rule_checks((enum qn_rule)r)[0]);
     }
     bool reserved;
-    ck_assert(qn_rule_find(QN_STR("secrets"), &reserved) < 0 && reserved);
+    ck_assert(qn_rule_find(QN_STR("trust-store"), &reserved) < 0 && reserved);
     ck_assert(qn_rule_find(QN_STR("package_managers"), &reserved) < 0 && !reserved);
 }
 END_TEST
