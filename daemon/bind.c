@@ -32,6 +32,12 @@ int qn_config_fail(const char *file, const struct qn_yaml *at, struct qn_err *e,
     return qn_fail(e, QN_E_CONFIG, "%s:%u:%u: %s", file, at->line, at->column, text);
 }
 
+/* The place of a value's key. */
+static struct qn_yaml key_of(const struct qn_yaml *value)
+{
+    return (struct qn_yaml){.line = value->key_line, .column = value->key_column};
+}
+
 static const struct param *find_param(const char *path)
 {
     for (size_t i = 0; i < QN_ARRAY_LEN(params); i++)
@@ -170,14 +176,14 @@ static int rules(struct binding *b, const struct param *p, const struct qn_yaml 
         return qn_config_fail(b->file, n, b->e, "%s: must be a map of RULE: on, off or report", p->path);
     *out = json_object();
     for (size_t i = 0; i < n->count; i++) {
-        const struct qn_yaml *v = n->child[i];
+        const struct qn_yaml *v = n->child[i], key = key_of(v);
         bool on = false;
         int rule = qn_rule_find(n->key[i], &reserved);
         if (rule < 0 && reserved)
-            return qn_fail(b->e, QN_E_NOT_BUILT, "%s:%u:%u: not built yet: rules.%s", b->file, v->line, v->column,
+            return qn_fail(b->e, QN_E_NOT_BUILT, "%s:%u:%u: not built yet: rules.%s", b->file, key.line, key.column,
                            QN_Q(n->key[i]));
         if (rule < 0)
-            return qn_config_fail(b->file, v, b->e, "there is no rule \"%s\"", QN_Q(n->key[i]));
+            return qn_config_fail(b->file, &key, b->e, "there is no rule \"%s\"", QN_Q(n->key[i]));
         bool report = v->kind == QN_YAML_SCALAR && qn_str_eq(v->text, QN_STR("report"));
         if (!report && (v->kind != QN_YAML_SCALAR || switch_value(v->text, &on) < 0))
             return qn_config_fail(b->file, v, b->e, "rules.%s: must be on, off or report", QN_Q(n->key[i]));
@@ -265,8 +271,9 @@ static int bind_map(struct binding *b, const char *prefix, const struct qn_yaml 
 
     for (size_t i = 0; map && i < map->count; i++) {
         snprintf(path, sizeof path, "%s%s%.*s", prefix, prefix[0] ? "." : "", QN_FMT(map->key[i]));
+        const struct qn_yaml at = key_of(map->child[i]);
         if (!find_param(path))
-            return qn_config_fail(b->file, map->child[i], b->e, "unknown key \"%s\"%s%s", QN_Q(map->key[i]),
+            return qn_config_fail(b->file, &at, b->e, "unknown key \"%s\"%s%s", QN_Q(map->key[i]),
                                   prefix[0] ? " in " : "", prefix);
     }
     for (size_t i = 0; i < QN_ARRAY_LEN(params); i++) {

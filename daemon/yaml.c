@@ -65,6 +65,8 @@ static int build_map(struct build *b, const yaml_node_t *n, struct qn_yaml *out,
                 return fail_at(b->file, &k->start_mark, "the key stands twice", b->e);
         if (!(out->child[i] = build_node(b, start[i].value, depth)))
             return -1;
+        out->child[i]->key_line = (unsigned)k->start_mark.line + 1;
+        out->child[i]->key_column = (unsigned)k->start_mark.column + 1;
     }
     return 0;
 }

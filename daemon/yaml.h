@@ -9,7 +9,9 @@ enum qn_yaml_kind { QN_YAML_SCALAR = 1, QN_YAML_LIST, QN_YAML_MAP };
 
 struct qn_yaml {
     enum qn_yaml_kind kind;
-    unsigned line, column;  /* from 1 */
+    unsigned line, column; /* from 1 */
+    unsigned key_line;     /* of values in a map: where their key stands */
+    unsigned key_column;
     struct qn_str text;     /* scalars */
     bool is_null;           /* an empty plain scalar, `null` or `~` */
     struct qn_str *key;     /* maps: `count` keys */

@@ -43,9 +43,9 @@ END_TEST
 
 START_TEST(wrong_keys_and_values)
 {
-    refused("log: {level: info}\nlogs: {}\n", QN_E_CONFIG, "q.yaml:2:7: unknown key \"logs\"");
-    refused("storage:\n  root: /x\n  rot: /y\n", QN_E_CONFIG, "q.yaml:3:8: unknown key \"rot\" in storage");
-    refused("upstreams:\n- name: a.io\n  uri: x\n", QN_E_CONFIG, "q.yaml:3:8: unknown key \"uri\" in upstreams[]");
+    refused("log: {level: info}\nlogs: {}\n", QN_E_CONFIG, "q.yaml:2:1: unknown key \"logs\"");
+    refused("storage:\n  root: /x\n  rot: /y\n", QN_E_CONFIG, "q.yaml:3:3: unknown key \"rot\" in storage");
+    refused("upstreams:\n- name: a.io\n  uri: x\n", QN_E_CONFIG, "q.yaml:3:3: unknown key \"uri\" in upstreams[]");
     refused("storage: /x\n", QN_E_CONFIG, "q.yaml:1:10: storage: must be a map");
     refused("upstreams: {}\n", QN_E_CONFIG, "q.yaml:1:12: upstreams: must be a list");
     refused("upstreams: [x]\n", QN_E_CONFIG, "q.yaml:1:13: upstreams: items must be maps");
@@ -63,7 +63,7 @@ START_TEST(wrong_keys_and_values)
             "q.yaml:1:30: upstreams[].library_prefix: \"maybe\" is neither");
     refused("log: {level: loud}\n", QN_E_CONFIG, "q.yaml:1:14: log.level: \"loud\" is none of ");
     refused("policies: [{rules: [docs]}]\n", QN_E_CONFIG, "q.yaml:1:20: policies[].rules: must be a map");
-    refused("policies: [{rules: {dox: on}}]\n", QN_E_CONFIG, "q.yaml:1:26: there is no rule \"dox\"");
+    refused("policies: [{rules: {dox: on}}]\n", QN_E_CONFIG, "q.yaml:1:21: there is no rule \"dox\"");
     refused("policies: [{rules: {docs: maybe}}]\n", QN_E_CONFIG, "q.yaml:1:27: rules.docs: must be on, off or report");
     refused("policies: [{rules: {docs: [on]}}]\n", QN_E_CONFIG, "q.yaml:1:27: rules.docs: must be on, off or report");
 }
@@ -79,7 +79,7 @@ START_TEST(reserved_keys)
     refused("storage: {index: postgresql://x}\n", QN_E_NOT_BUILT, "q.yaml:1:18: not built yet: storage.index");
     refused("policies: [{patch: on}]\n", QN_E_NOT_BUILT, "q.yaml:1:20: not built yet: policies[].patch");
     refused("policies: [{rules: {trust-store: on}}]\n", QN_E_NOT_BUILT,
-            "q.yaml:1:34: not built yet: rules.trust-store");
+            "q.yaml:1:21: not built yet: rules.trust-store");
     /* Written out with the one value that means "not in use", they are fine. */
     qn_ok(read_text("webhooks: []\nstorage: {index: sqlite, s3: {}}\nauth:\npolicies: [{name: x, patch: off, approval: "
                     "auto, sign: {}}]\n",

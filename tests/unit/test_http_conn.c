@@ -167,7 +167,7 @@ START_TEST(unix_socket)
 {
     char path[64], address[80];
 
-    snprintf(path, sizeof path, "/tmp/qn-test-%d.sock", (int)getpid());
+    snprintf(path, sizeof path, "/tmp/quench-test-%d.sock", (int)getpid());
     snprintf(address, sizeof address, "unix:%s", path);
     const struct qn_http_listen listen[] = {{address, 2, "admin", false, false}, {"[::]:0", 0, "both", false, false}};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
