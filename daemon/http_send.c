@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define AT_ONCE (256u << 10) /* what the library's thread sends itself before it hands a body over */
-#define TURN    (4u << 20)   /* what one body may send before the others have their turn */
+#define TURN    (2u << 20)   /* what one body may send before the others have their turn */
 #define ENOUGH  (256u << 10) /* what must have arrived to wake a body that waits for upstream */
 
 /* One thread with the bodies that it sends. */
@@ -95,8 +95,8 @@ static void send_unref(struct qn_send *s)
 
 /* --- lanes -------------------------------------------------------------------------------------------------------- */
 
-/* Puts a body, with the caller's reference, where its lane looks next. */
-static void make_ready(struct qn_send *s)
+/* Puts a body, with the caller's reference, where its lane looks next; `wake` it unless this is its thread. */
+static void make_ready(struct qn_send *s, bool wake)
 {
     struct lane *l = s->lane;
     uint64_t one = 1;
@@ -112,7 +112,7 @@ static void make_ready(struct qn_send *s)
     pthread_mutex_unlock(&l->lock);
     if (!add) {
         send_unref(s);
-    } else if (first) {
+    } else if (first && wake) {
         ssize_t n = write(l->event, &one, sizeof one);
         (void)n;
     }
@@ -121,7 +121,7 @@ static void make_ready(struct qn_send *s)
 void qn_send_kick(struct qn_send *s)
 {
     atomic_store(&s->registered, false);
-    make_ready(s);
+    make_ready(s, true);
 }
 
 static void slot_set(struct lane *l, int fd, struct qn_send *s)
@@ -208,6 +208,9 @@ static enum state push(struct qn_send *s, uint64_t most, bool *again)
         s->off += (uint64_t)sent;
         if (!s->metered)
             qn_conn_progress(s->conn, (uint64_t)sent);
+        /* The socket is full: an event tells when it is not. */
+        if ((uint64_t)sent < n)
+            return SENDING;
     }
     return DONE;
 }
@@ -244,7 +247,7 @@ static void turn(struct qn_send *s)
     if (waker)
         qn_http_wake(waker);
     if (again)
-        make_ready(qn_send_ref(s));
+        make_ready(qn_send_ref(s), false);
 }
 
 static struct qn_send *take_ready(struct lane *l)

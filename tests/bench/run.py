@@ -264,15 +264,19 @@ class Bench:
         nginx.stop()
 
     def blob_section(self):
-        print("warm blob of 105 MB")
+        print("warm blob of 300 MB")
         server, port, prefix = self.start("quench")
-        request(port, f"/v2/{prefix}/random/manifests/v1", headers={"Accept": MANIFEST_TYPES})
-        path = f"/v2/{prefix}/random/blobs/{self.blob['digest']}"
+        layer = make_image.file_layer({"data": os.urandom(300_000_000)})
+        image = make_image.write_image(self.layout, "large", [layer], {"Cmd": ["/x"]})
+        self.upstream.push(self.layout, image, "bench/large:v1")
+        blob = max(json.loads(conftest.blob_bytes(self.layout, image["digest"]))["layers"], key=lambda x: x["size"])
+        request(port, f"/v2/{prefix}/large/manifests/v1", headers={"Accept": MANIFEST_TYPES})
+        path = f"/v2/{prefix}/large/blobs/{blob['digest']}"
         drain(port, path, 1)
         root = os.path.join(self.work, "www")
         os.makedirs(root, exist_ok=True)
         with open(os.path.join(root, "blob"), "wb") as f:
-            f.write(conftest.blob_bytes(self.layout, self.blob["digest"]))
+            f.write(conftest.blob_bytes(self.layout, blob["digest"]))
         nginx = Nginx(self.directory(), root)
         drain(nginx.port, "/blob", 1)
         for clients in (1, 16):
@@ -280,7 +284,7 @@ class Bench:
             for _ in range(ROUNDS):
                 for kind, process, p, url in (("quench", server, port, path), ("nginx", nginx, nginx.port, "/blob")):
                     before, size = cpu(process.process.pid), 0
-                    for _ in range(12 if clients == 1 else 1):
+                    for _ in range(8 if clients == 1 else 1):
                         size += sum(t.size for t in drain(p, url, clients)[1])
                     per.setdefault(kind, []).append((cpu(process.process.pid) - before) / size * 1e9)
             ours, theirs = statistics.median(per["quench"]), statistics.median(per["nginx"])
