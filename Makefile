@@ -159,6 +159,10 @@ check: ## everything: dependencies, build, lint, unit, replay, integration
 integration: ## pytest against the release binary
 	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
 	@python3 -m pytest -q tests/integration
+corpus: ## every image of the corpus before and after, under every profile, as a table
+	@scripts/install-deps corpus
+	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
+	@python3 tests/corpus/run.py $(CORPUS)
 demo: ## harden a real image end to end
 	@scripts/demo
 bench: ## ratios against peers in one interleaved run
@@ -182,7 +186,7 @@ compile_commands: ## compile_commands.json for clang tools
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: all help unit replay fuzz lint format headers deps deps-test check integration demo bench install uninstall \
+.PHONY: all help unit replay fuzz lint format headers deps deps-test check integration corpus demo bench install uninstall \
         compile_commands clean FORCE
 .SECONDARY:
 
