@@ -1,6 +1,9 @@
 /* What the image's shell scripts say they write, by redirections and by the few commands that scripts write with. A
- * line that forgives its failure ("|| true") does not count. What variables hold cannot be told. */
+ * line that forgives its failure ("|| true") does not count. Where it cannot be told what a script of the image's own writes,
+ * it is taken for something that the user could not. */
 #include "rule_user.h"
+
+#include "shell_value.h"
 
 static bool runtime_path(struct qn_str path)
 {
@@ -29,40 +32,52 @@ static bool writable(const struct qn_plan *p, const struct qn_user_choice *u, st
     return n != QN_NO_NODE && t->node[n].type == QN_DIR && (qn_user_bits(p, u, n) & 3) == 3;
 }
 
-static bool ends_path(char c)
+/* What is judged: a script or a command line. */
+struct judge {
+    const struct qn_plan *p;
+    const struct qn_user_choice *u;
+    struct qn_script shell;
+    bool own;       /* the image's own: what cannot be told counts as well */
+    char what[512]; /* what the user could not write */
+    bool unknown;   /* because nobody can tell where that is */
+};
+
+/* Whether the user may write what the word at the start of `at` names; remembers it where not. */
+static bool may_write(struct judge *j, struct qn_str at)
 {
-    return (unsigned char)c <= ' ' || memchr(";&|<>(){}`$\"'\\,", c, 15) != NULL;
+    char path[512];
+    enum qn_value_kind kind = qn_value_word(&j->shell, at, path, sizeof path);
+
+    if (kind == QN_VALUE_OTHER || (kind == QN_VALUE_UNKNOWN && !j->own))
+        return true;
+    if (kind == QN_VALUE_PATH && writable(j->p, j->u, qn_str_c(path)))
+        return true;
+    j->unknown = kind == QN_VALUE_UNKNOWN;
+    struct qn_str word = at;
+    (void)qn_str_word(&at, &word);
+    snprintf(j->what, sizeof j->what, "%s", j->unknown ? QN_Q(word) : path);
+    return false;
 }
 
-/* The absolute path at the start of the text, up to what a shell would not take literally; a part of a name before a
- * variable goes. */
-static struct qn_str literal_path(struct qn_str s)
+/* Whether the user may write where the line's redirections lead. What stands in quotes is text. */
+static bool redirections(struct judge *j, struct qn_str line)
 {
-    size_t n = 0;
+    char quote = '\0';
 
-    while (s.n && ((unsigned char)s.p[0] <= ' ' || s.p[0] == '"' || s.p[0] == '\''))
-        s = qn_str_from(s, 1);
-    if (s.n == 0 || s.p[0] != '/')
-        return QN_STR("");
-    while (n < s.n && !ends_path(s.p[n]))
-        n++;
-    struct qn_str path = qn_str_head(s, n);
-    return n < s.n && (s.p[n] == '$' || s.p[n] == '`') ? qn_path_dir(path) : path;
-}
-
-/* The first path that a redirection of the line writes and the user could not. */
-static struct qn_str redirected(const struct qn_plan *p, const struct qn_user_choice *u, struct qn_str line)
-{
     for (size_t i = 0; i < line.n; i++) {
-        if (line.p[i] != '>')
+        char c = line.p[i];
+        if (c == '\\' && quote != '\'')
+            i++;
+        else if (quote ? c == quote : c == '"' || c == '\'')
+            quote = quote ? '\0' : c;
+        if (c != '>' || quote)
             continue;
         while (i + 1 < line.n && (line.p[i + 1] == '>' || line.p[i + 1] == '|'))
             i++;
-        struct qn_str path = literal_path(qn_str_from(line, i + 1));
-        if (!writable(p, u, path))
-            return path;
+        if (!may_write(j, qn_str_from(line, i + 1)))
+            return false;
     }
-    return QN_STR("");
+    return true;
 }
 
 enum operands { NONE = 0, ALL, LAST };
@@ -80,29 +95,47 @@ static enum operands written_by(struct qn_str command, struct qn_str line)
     return qn_str_eq(command, QN_STR("sed")) && qn_str_find(line, QN_STR(" -i")) >= 0 ? LAST : NONE;
 }
 
-/* The same for the commands of the line. */
-static struct qn_str operated(const struct qn_plan *p, const struct qn_user_choice *u, struct qn_str line)
+/* Reads one word that is no redirection, and what is behind it up to the end of the line. */
+static bool next_word(struct qn_str *rest, struct qn_str *word, struct qn_str *at)
 {
-    struct qn_str rest = line, word, last = QN_STR("");
+    while (qn_str_word(rest, word)) {
+        *at = qn_str_n(word->p, word->n + (size_t)(rest->p - word->p) - word->n + rest->n);
+        ptrdiff_t arrow = qn_str_chr(*word, '>');
+        arrow = arrow < 0 ? qn_str_chr(*word, '<') : arrow;
+        if (arrow < 0)
+            return true;
+        struct qn_str target;
+        if ((size_t)arrow + 1 == word->n && !qn_str_word(rest, &target))
+            return false;
+    }
+    return false;
+}
+
+/* The same for the commands of the line, and for questions whether something can be written. */
+static bool commands(struct judge *j, struct qn_str line)
+{
+    struct qn_str rest = line, word, at, last = QN_STR("");
     enum operands kind = NONE;
 
-    while (qn_str_word(&rest, &word)) {
+    while (next_word(&rest, &word, &at)) {
         bool separator = memchr(";&|", word.p[0], 3) != NULL, ends = word.p[word.n - 1] == ';';
-        struct qn_str path = kind == NONE || separator ? QN_STR("") : literal_path(word);
+        bool operand = kind != NONE && !separator && word.p[0] != '-';
+        if (qn_str_eq(word, QN_STR("-w")) && !may_write(j, rest))
+            return false;
         if (kind == NONE && !separator)
             kind = written_by(word, line);
-        if (path.n && kind == ALL && !writable(p, u, path))
-            return path;
-        if (path.n)
-            last = path;
+        if (operand && kind == ALL && !may_write(j, at))
+            return false;
+        if (operand)
+            last = at;
         if (!separator && !ends)
             continue;
-        if (kind == LAST && !writable(p, u, last))
-            return last;
+        if (kind == LAST && !may_write(j, last))
+            return false;
         kind = NONE;
         last = QN_STR("");
     }
-    return kind == LAST && !writable(p, u, last) ? last : QN_STR("");
+    return kind != LAST || may_write(j, last);
 }
 
 static bool forgives(struct qn_str line)
@@ -111,21 +144,17 @@ static bool forgives(struct qn_str line)
            (line.n && line.p[0] == '#');
 }
 
-/* The first path that a line of the text writes and the user could not, or "". */
-static struct qn_str refused(const struct qn_plan *p, const struct qn_user_choice *u, struct qn_str text)
+static bool lines(struct judge *j, struct qn_str text)
 {
     struct qn_str line;
 
+    j->shell = (struct qn_script){.config = &j->p->img->config, .text = text};
     while (qn_str_next(&text, '\n', &line)) {
         line = qn_str_trim(line);
-        if (forgives(line))
-            continue;
-        struct qn_str path = redirected(p, u, line);
-        path = path.n ? path : operated(p, u, line);
-        if (path.n)
-            return path;
+        if (!forgives(line) && !(redirections(j, line) && commands(j, line)))
+            return false;
     }
-    return QN_STR("");
+    return true;
 }
 
 static bool shell_script(const struct qn_node *n)
@@ -135,30 +164,36 @@ static bool shell_script(const struct qn_node *n)
             qn_is_shell_name(qn_path_base(n->data->script.program)));
 }
 
+static bool refuse(const struct judge *j, const char *who, char *why, size_t size)
+{
+    if (j->unknown)
+        snprintf(why, size, "%s writes %s, and what that is cannot be told", who, j->what);
+    else
+        snprintf(why, size, "%s writes %s, which uid %u could not", who, j->what, j->u->uid);
+    return false;
+}
+
 bool qn_user_writes(const struct qn_plan *p, const struct qn_user_choice *u, char *why, size_t size)
 {
     const struct qn_image *img = p->img;
     const struct qn_words *lists[] = {&img->config.entrypoint, &img->config.cmd};
+    struct judge j = {.p = p, .u = u, .own = true};
+    char who[256];
 
     for (size_t k = 0; k < QN_ARRAY_LEN(lists); k++)
-        for (size_t i = 0; i < lists[k]->n; i++) {
-            struct qn_str path = refused(p, u, lists[k]->v[i]);
-            if (path.n) {
-                snprintf(why, size, "its command writes %s, which uid %u could not", QN_Q(path), u->uid);
-                return false;
-            }
-        }
+        for (size_t i = 0; i < lists[k]->n; i++)
+            if (!lines(&j, lists[k]->v[i]))
+                return refuse(&j, "its command", why, size);
     for (uint32_t i = 1; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
         struct qn_str text;
         if (!(img->reach[i].all & QN_WHY_STARTED) || p->fate[i].removed || !shell_script(n) ||
             !qn_node_text(img, i, &text))
             continue;
-        struct qn_str path = refused(p, u, text);
-        if (path.n) {
-            snprintf(why, size, "/%s writes %s, which uid %u could not", QN_Q(n->path), QN_Q(path), u->uid);
-            return false;
-        }
+        j.own = n->package == QN_NO_PACKAGE;
+        snprintf(who, sizeof who, "/%s", QN_Q(n->path));
+        if (!lines(&j, text))
+            return refuse(&j, who, why, size);
     }
     return true;
 }

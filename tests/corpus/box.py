@@ -17,11 +17,10 @@ def inside(pid, run):
 
     def body():
         libc = ctypes.CDLL(None, use_errno=True)
-        with open(f"/proc/{pid}/ns/net") as ns:
-            if libc.setns(ns.fileno(), 0x40000000) != 0:
-                out["error"] = OSError(ctypes.get_errno(), "setns")
-                return
         try:
+            with open(f"/proc/{pid}/ns/net") as ns:
+                if libc.setns(ns.fileno(), 0x40000000) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
             out["value"] = run()
         except Exception as e:  # given to the caller
             out["error"] = e
@@ -98,17 +97,19 @@ class Box:
         self.docker.run("rm", "-f", "-v", self.name, check=False)
 
 
-def attempt(docker, image, options, command, name, probe):
+def attempt(docker, name, options, image, label):
     """Starts, probes, stops: (what is wrong or "", exit status after SIGTERM)."""
-    box = Box(docker, image, options, command, name)
+    box = Box(docker, name, options, image.command, label)
     try:
         if not box.started:
             return "does not start: " + box.problem[-400:], None
         try:
-            if os.path.exists(f"/proc/{box.pid}/ns/net") and box.pid != "0":
-                inside(box.pid, lambda: probe(box))
-            else:
-                probe(box)
+            if image.ends:
+                image.probe(box)
+                return "", 0
+            inside(box.pid, lambda: image.probe(box))
+        except FileNotFoundError:
+            return "it ended at once: " + box.logs()[-600:], None
         except Exception as e:
             return f"{type(e).__name__}: {e}", None
         return "", box.stop()

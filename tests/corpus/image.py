@@ -15,6 +15,7 @@ class Image:
     command: list = dataclasses.field(default_factory=list)    # instead of Cmd
     tmpfs: list = dataclasses.field(default_factory=list)      # directories to write to when the root is read-only
     variants: dict = dataclasses.field(default_factory=dict)   # further ways to run it: name -> docker run's options
+    ends: bool = False               # it runs to its end instead of serving
     docker: bool = False             # the docker family instead of OCI
     secrets: list = dataclasses.field(default_factory=list)    # texts that no layer of a strict result may hold
     quick: bool = False              # part of make check

@@ -97,8 +97,7 @@ class Trial:
             if any(way in rows.IMPLIES.get(done, ()) and out[done][0] == "" for done in out):
                 continue
             options = self.image.options + self.image.ways(uid)[way]
-            out[way] = box.attempt(self.corpus.docker, name, options, self.image.command,
-                                   f"{self.image.name}-{label}-{way}", self.image.probe)
+            out[way] = box.attempt(self.corpus.docker, name, options, self.image, f"{self.image.name}-{label}-{way}")
         return out
 
     def original(self):

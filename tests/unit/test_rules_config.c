@@ -227,12 +227,22 @@ START_TEST(scripts_that_write)
                                         "if true; then mv a /etc/b; fi",
                                         "x; rm -f /etc/c",
                                         "echo > \"/etc/conf.d/$NAME\"",
-                                        "install -m 600 a /etc/x"};
-    static const char *const harmless[] = {"echo x > /dev/null", "echo x >/tmp/y",         "echo x > /data/y",
-                                           "mkdir -p /opt",      "cp /etc/c /tmp",         "echo x > /etc/app || true",
-                                           "# echo > /etc/x",    "sed s/a/b/ /etc/c",      "echo x >&2",
-                                           "cat < /etc/c",       "test -e /etc/c",         "echo x > $FILE",
-                                           "touch /data/x",      "ls /etc >/dev/null 2>&1"};
+                                        "install -m 600 a /etc/x",
+                                        "echo x > $FILE",
+                                        "echo x > \"$1\"",
+                                        "d=/etc\\necho x > $d/c",
+                                        "d=\"${D:-/etc/conf.d}\"\\nmkdir -p \"$(dirname \"$d/$f\")\"",
+                                        ": ${D:=/etc/d}\\ncp a \"$D\" 2> /dev/null",
+                                        "[ -w /etc/c ] || exit 0",
+                                        "if test -w \"${D:-/opt}/x\"; then true; fi"};
+    static const char *const harmless[] = {
+        "echo x > /dev/null", "echo x >/tmp/y",           "echo x > /data/y",
+        "mkdir -p /opt",      "cp /etc/c /tmp",           "echo x > /etc/app || true",
+        "# echo > /etc/x",    "sed s/a/b/ /etc/c",        "echo x >&2",
+        "cat < /etc/c",       "test -e /etc/c",           "f=/data/f; echo x > $f",
+        "touch /data/x",      "ls /etc >/dev/null 2>&1",  "t=$(mktemp)\\necho > $t",
+        "awk '$1 > $2' x",    "echo > ${TMPDIR:-/var}/x", "mkdir -p ${D-/data}/x",
+        "echo \"a > $b\""};
     for (size_t i = 0; i < QN_ARRAY_LEN(write) + QN_ARRAY_LEN(harmless); i++) {
         bool writes = i < QN_ARRAY_LEN(write);
         const char *line = writes ? write[i] : harmless[i - QN_ARRAY_LEN(write)];
