@@ -9,7 +9,8 @@ from servers import PATH
 
 def secret(name, length=40):
     """A text that looks like a credential, made from its name."""
-    return base64.b64encode(hashlib.sha512(name.encode()).digest()).decode().replace("+", "x").replace("/", "y")[:length]
+    text = base64.b64encode(hashlib.sha512(name.encode()).digest()).decode()
+    return text.replace("+", "x").replace("/", "y")[:length]
 
 
 def key(name, kind="RSA PRIVATE KEY"):
@@ -52,7 +53,8 @@ printf 'toor::19000:0:99999:7:::\n' >> /etc/shadow
 sed -i 's/^bob:[^:]*:/bob::/' /etc/shadow
 cp -p /etc/shadow /etc/shadow.bak
 cp /bin/bash /usr/local/bin/rootbash && chmod 4755 /usr/local/bin/rootbash
-cp /usr/bin/find /usr/local/bin/groupfind && chgrp shadow /usr/local/bin/groupfind && chmod 2755 /usr/local/bin/groupfind
+cp /usr/bin/find /usr/local/bin/groupfind
+chgrp shadow /usr/local/bin/groupfind && chmod 2755 /usr/local/bin/groupfind
 ln /usr/local/bin/rootbash /usr/local/bin/rootbash-again
 mkdir -p /opt/shared/drop && chmod 777 /opt/shared /opt/shared/drop
 echo data > /opt/shared/anyone.conf && chmod 666 /opt/shared/anyone.conf

@@ -113,7 +113,8 @@ def rabbitmq(box):
     box.until(lambda: api("/overview"), 120)
     api("/queues/%2F/q", "PUT", {"durable": True})
     out = api("/exchanges/%2F/amq.default/publish", "POST",
-              {"properties": {"delivery_mode": 2}, "routing_key": "q", "payload": "written", "payload_encoding": "string"})
+              {"properties": {"delivery_mode": 2}, "routing_key": "q", "payload": "written",
+               "payload_encoding": "string"})
     expect("routed", out, {"routed": True})
     got = api("/queues/%2F/q/get", "POST", {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"})
     expect("message", [m["payload"] for m in got], ["written"])

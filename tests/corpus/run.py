@@ -128,8 +128,9 @@ class Trial:
         works = not problems
         problems += self.checks(profile, tag, name, report)
         self.reports[profile] = report
-        self.rows[profile] = dict(report["after"], user=self.user_of(name), findings=sum(not f["fixed"] for f in report["findings"]),
-                                  works=works, achieved=report["policy"]["achieved"])
+        self.rows[profile] = dict(report["after"], user=self.user_of(name), works=works,
+                                  findings=sum(not f["fixed"] for f in report["findings"]),
+                                  achieved=report["policy"]["achieved"])
         if "original" not in self.rows:
             self.rows["original"] = dict(report["before"], user=self.user, findings=len(report["findings"]),
                                          works=not self.can["default"][0])
@@ -190,7 +191,8 @@ def lines(trials, profiles):
                 continue
             cells = [f"{row[c] / 1048576:.1f} MiB" if c == "bytes" else str(row[c]) for c in COLUMNS]
             kind += f" ({row['achieved']})" if row.get("achieved", kind) != kind else ""
-            out.append([t.image.name, kind] + cells + [row["user"], str(row["findings"]), "yes" if row["works"] else "NO"])
+            cells += [row["user"], str(row["findings"]), "yes" if row["works"] else "NO"]
+            out.append([t.image.name, kind] + cells)
     widths = [max(len(r[i]) for r in out) for i in range(len(head))]
     return ["  ".join(c.ljust(w) if i in (0, 1, 9) else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths))).rstrip()
             for r in out]
@@ -241,7 +243,7 @@ def main():
         json.dump([{"image": t.image.name, "rows": t.rows, "problems": t.problems,
                     "original": {w: s[0] or "works" for w, s in t.can.items()}} for t in trials], f, indent=1)
     bad = [t.image.name for t in trials if t.problems]
-    print(f"\ncorpus: {len(trials) - len(bad)} images fine, {len(bad)} with problems" + (": " + " ".join(bad) if bad else ""))
+    print(f"\ncorpus: {len(trials) - len(bad)} images fine, {len(bad)} with problems", *bad)
     return 1 if bad else 0
 
 
