@@ -1,6 +1,6 @@
 /* What the image's shell scripts say they write, by redirections and by the few commands that scripts write with. A
- * line that forgives its failure ("|| true") does not count. Where it cannot be told what a script of the image's own writes,
- * it is taken for something that the user could not. */
+ * line that forgives its failure ("|| true") does not count. Where it cannot be told what a script of the image's own
+ * writes, it is taken for something that the user could not. */
 #include "rule_user.h"
 
 #include "shell_value.h"

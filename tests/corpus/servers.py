@@ -91,7 +91,8 @@ _init_database() {
     if ! getent passwd "$(id -u)" &> /dev/null; then
         echo "no passwd row for $(id -u)" >&2
     fi
-    eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\\n" "$POSTGRES_PASSWORD") '"$POSTGRES_INITDB_ARGS"' "$@"'
+    local command='initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\\n" "$POSTGRES_PASSWORD")'
+    eval "$command $POSTGRES_INITDB_ARGS"' "$@"'
 }
 _process_init_files() {
     printf '\\n'
@@ -106,7 +107,8 @@ _process_init_files() {
     done
 }
 _sql() {
-    PGHOST= PGHOSTADDR= psql -v ON_ERROR_STOP=1 --no-psqlrc --username "$POSTGRES_USER" --no-password --dbname postgres "$@"
+    PGHOST= PGHOSTADDR= psql -v ON_ERROR_STOP=1 --no-psqlrc --username "$POSTGRES_USER" --no-password \\
+        --dbname postgres "$@"
 }
 if [ "${1:0:1}" = '-' ]; then
     set -- postgres "$@"
@@ -154,24 +156,27 @@ IMAGES = [
                    "docker-entrypoint.d/20-envsubst-on-templates.sh": (NGINX_TEMPLATES, 0o755),
                    "docker-entrypoint.d/30-tune-worker-processes.sh": (NGINX_WORKERS, 0o755),
                    "etc/nginx/templates/more.conf.template":
-                   "server { listen 8081; location = / { return 200 'from a $WHERE\\n'; } location / { return 404; } }\n",
+                   "server { listen 8081; location = / { return 200 'from a $WHERE\\n'; }\n"
+                   "location / { return 404; } }\n",
                    "usr/share/nginx/html/index.html": "hello from nginx\n"},
                   {"var/log/nginx/access.log": "@/dev/stdout", "var/log/nginx/error.log": "@/dev/stderr"}],
           options=["-e", "WHERE=template"]),
     Image("postgres", {"Entrypoint": ["docker-entrypoint.sh"], "Cmd": ["postgres"], "StopSignal": "SIGINT",
-                       "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin",
+                        "Env": [PATH + ":/usr/lib/postgresql/15/bin",
                                "PGDATA=/var/lib/postgresql/data", "POSTGRES_USER=postgres", "LANG=C.UTF-8"],
                        "Volumes": {"/var/lib/postgresql/data": {}}, "ExposedPorts": {"5432/tcp": {}}},
           postgres_probe, packages=["postgresql-15", "gosu"],
           hook="rm -rf /var/lib/postgresql/15 /etc/postgresql/15\n"
                "install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data\n"
-               "sed -i \"s/^#listen_addresses.*/listen_addresses = '*'/\" /usr/share/postgresql/15/postgresql.conf.sample",
+               "sed -i \"s/^#listen_addresses.*/listen_addresses = '*'/\" "
+               "/usr/share/postgresql/15/postgresql.conf.sample",
           layers=[{"usr/local/bin/docker-entrypoint.sh": (POSTGRES, 0o755), "run/postgresql": (None, 0o3777),
                    "docker-entrypoint-initdb.d/10-first.sql":
                    "CREATE TABLE prepared (word text); INSERT INTO prepared VALUES ('by sql');\n",
                    "docker-entrypoint-initdb.d/20-second.sh":
                    ("#!/bin/bash\nset -e\npsql -v ON_ERROR_STOP=1 -U \"$POSTGRES_USER\" <<-SQL\n"
                     "UPDATE prepared SET word = word WHERE true;\nSQL\n", 0o755)}],
-          options=["-e", "POSTGRES_PASSWORD=chosen", "-e", "POSTGRES_INITDB_ARGS=--auth-host=scram-sha-256"], tmpfs=["/var/lib/postgresql/data", "/var/run/postgresql"],
+          options=["-e", "POSTGRES_PASSWORD=chosen", "-e", "POSTGRES_INITDB_ARGS=--auth-host=scram-sha-256"],
+          tmpfs=["/var/lib/postgresql/data", "/var/run/postgresql"],
           variants={"user": ["--user", "postgres", "--cap-drop", "ALL"]}),
 ]
