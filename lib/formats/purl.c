@@ -31,6 +31,11 @@ int qn_purl_print(const struct qn_purl *p, struct qn_buf *b, struct qn_err *e)
             return -1;
         sep = "&";
     }
+    if (p->epoch.n) {
+        if (qn_buf_printf(b, e, "%sepoch=", sep) < 0 || put(b, p->epoch, e) < 0)
+            return -1;
+        sep = "&";
+    }
     if (p->namespace_.n && p->distro_version.n) {
         if (qn_buf_printf(b, e, "%sdistro=", sep) < 0 || put(b, p->namespace_, e) < 0 || qn_buf_c(b, "-", e) < 0 ||
             put(b, p->distro_version, e) < 0)

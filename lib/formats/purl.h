@@ -10,6 +10,7 @@ struct qn_purl {
     struct qn_str name;
     struct qn_str version;        /* "" for none */
     struct qn_str arch;           /* "" for none */
+    struct qn_str epoch;          /* rpm: qualifier epoch; "" for none */
     struct qn_str distro_version; /* VERSION_ID of os-release: qualifier distro=ID-VERSION; "" for none */
 };
 

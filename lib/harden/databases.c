@@ -10,16 +10,10 @@
 
 bool qn_plan_documentation(struct qn_str path)
 {
-    static const char *const dirs[] = {"usr/share/doc",
-                                       "usr/share/man",
-                                       "usr/share/info",
-                                       "usr/share/locale",
-                                       "usr/share/lintian",
-                                       "usr/share/doc-base",
-                                       "usr/share/bash-completion",
-                                       "usr/share/bug",
-                                       "usr/share/zsh",
-                                       "usr/share/fish"};
+    static const char *const dirs[] = {
+        "usr/share/doc",     "usr/share/man",      "usr/share/info",     "usr/share/locale",
+        "usr/share/lintian", "usr/share/doc-base", "usr/share/licenses", "usr/share/bash-completion",
+        "usr/share/bug",     "usr/share/zsh",      "usr/share/fish"};
     for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
         if (qn_path_under(path, qn_str_c(dirs[i])))
             return true;
@@ -92,7 +86,7 @@ static int find_gone(struct qn_plan *p, struct qn_err *e)
     /* A second stanza of the same package and architecture has no files of its own: it goes with the first. */
     for (size_t k = 1; k < p->img->package_count; k++) {
         const struct qn_package *a = p->img->by_name[k - 1], *b = p->img->by_name[k];
-        if (b->files == 0 && qn_str_eq(a->name, b->name) && qn_str_eq(a->arch, b->arch))
+        if (b->kind != QN_PACKAGE_RPM && b->files == 0 && qn_str_eq(a->name, b->name) && qn_str_eq(a->arch, b->arch))
             p->package_gone[b - p->img->package] = p->package_gone[a - p->img->package];
     }
     return 0;
@@ -328,7 +322,7 @@ int qn_plan_databases(struct qn_plan *p, struct qn_err *e)
 {
     p->reporting = false;
     if (find_gone(p, e) < 0 || edit_dpkg(p, e) < 0 || edit_status_d(p, e) < 0 || edit_apk(p, e) < 0 ||
-        qn_database_ldcache(p, e) < 0)
+        qn_database_rpm(p, e) < 0 || qn_database_ldcache(p, e) < 0)
         return qn_err_wrap(e, "package databases");
     return 0;
 }

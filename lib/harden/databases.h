@@ -7,5 +7,7 @@
 
 /* etc/ld.so.cache names no library that went; a cache that ld.so would not read stays as it is. */
 int qn_database_ldcache(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
+/* The rpm database, its log and the list that images without rpm have. */
+int qn_database_rpm(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 
 #endif

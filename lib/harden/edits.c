@@ -94,6 +94,7 @@ int qn_rule_remove_package(struct qn_plan *p, uint32_t package, const char *beca
 
     for (uint32_t f = 0; f < pkg->files; f++)
         if (!qn_str_eq(qn_path_base(p->img->tree.node[pkg->file[f]].path), QN_STR("copyright")) &&
+            !qn_path_under(p->img->tree.node[pkg->file[f]].path, QN_STR("usr/share/licenses")) &&
             qn_plan_remove(p, pkg->file[f], because, e) < 0)
             return -1;
     return 0;

@@ -38,6 +38,13 @@ static const char *const packages[] = {"curl",
                                        "busybox-extras",
                                        "iptables",
                                        "nftables",
+                                       "curl-minimal",
+                                       "wget2*",
+                                       "nmap-ncat",
+                                       "bind-utils",
+                                       "openssh-clients",
+                                       "iproute",
+                                       "iproute-tc",
                                        NULL};
 
 int qn_rule_network_tools(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan,

@@ -21,6 +21,82 @@ static const char *const deb_packages[] = {"apt",
                                            NULL};
 static const char *const apk_packages[] = {"apk-tools", "apk-tools-static", "alpine-keys", "libapk*", NULL};
 
+static const char *const rpm_packages[] = {"rpm",
+                                           "rpm-libs",
+                                           "rpm-build-libs",
+                                           "rpm-build",
+                                           "rpm-devel",
+                                           "rpm-sign-libs",
+                                           "rpm-plugin-*",
+                                           "rpm-python*",
+                                           "python3-rpm",
+                                           "librpm*",
+                                           "dnf",
+                                           "dnf-data",
+                                           "dnf5*",
+                                           "libdnf*",
+                                           "dnf-plugins-core",
+                                           "dnf-plugin-*",
+                                           "python3-dnf*",
+                                           "python3-libdnf*",
+                                           "python3-hawkey",
+                                           "yum",
+                                           "yum-utils",
+                                           "yum-plugin-*",
+                                           "microdnf",
+                                           "tdnf*",
+                                           "zypper",
+                                           "zypper-*",
+                                           "libzypp*",
+                                           "libsolv*",
+                                           "python3-solv",
+                                           "librepo",
+                                           "python3-librepo",
+                                           "libcomps",
+                                           "python3-libcomps",
+                                           "libmodulemd*",
+                                           "createrepo_c*",
+                                           "subscription-manager*",
+                                           "python3-subscription-manager*",
+                                           "libdnf-plugin-*",
+                                           "*-repos",
+                                           "*-repos-*",
+                                           "*-gpg-keys",
+                                           "mariner-repos*",
+                                           "azurelinux-repos*",
+                                           "epel-release",
+                                           NULL};
+
+static const struct {
+    const char *path, *because;
+} rpm_data[] = {
+    {"etc/yum", "configuration of yum"},
+    {"etc/yum.conf", "configuration of yum"},
+    {"etc/yum.repos.d", "configuration of yum"},
+    {"etc/dnf", "configuration of dnf"},
+    {"etc/tdnf", "configuration of tdnf"},
+    {"etc/zypp", "configuration of zypper"},
+    {"etc/rpm", "configuration of rpm"},
+    {"etc/pki/rpm-gpg", "keyring of rpm"},
+    {"etc/rhsm", "configuration of subscription-manager"},
+    {"etc/pki/entitlement", "credentials of subscription-manager"},
+    {"usr/lib/rpm", "scripts and macros of rpm"},
+    {"usr/lib/zypp", "data of zypper"},
+    {"var/lib/dnf", "state of dnf"},
+    {"var/lib/yum", "state of yum"},
+    {"var/lib/zypp", "state of zypper"},
+    {"var/lib/rhsm", "state of subscription-manager"},
+    {"var/cache/dnf", "cache of dnf"},
+    {"var/cache/yum", "cache of yum"},
+    {"var/cache/tdnf", "cache of tdnf"},
+    {"var/cache/zypp", "cache of zypper"},
+    {"var/cache/libdnf5", "cache of dnf"},
+    {"usr/lib/sysimage/libdnf5", "state of dnf"},
+    {"var/lib/rpm/.rpm.lock", "lock of rpm"},
+    {"usr/lib/sysimage/rpm/.rpm.lock", "lock of rpm"},
+    {"var/lib/rpm-state", "state of rpm"},
+};
+
 static const struct {
     const char *path, *because;
 } deb_data[] = {
@@ -114,15 +190,35 @@ static int alpine(const struct qn_image *img, struct qn_plan *plan, struct qn_er
     return 0;
 }
 
+static int redhat(const struct qn_image *img, struct qn_plan *plan, struct qn_err *e)
+{
+    static const char *const managers[] = {"rpm", "dnf", "dnf5", "dnf-3", "yum", "tdnf", "microdnf", "zypper", NULL};
+
+    if (img->db.rpm) {
+        if (qn_plan_finding(plan, "CIS-4.3", QN_WARN, false, QN_STR("var/lib/rpm"), e,
+                            "rpm, dnf and yum stay: only rpm databases of the SQLite kind are edited") < 0)
+            return -1;
+        return qn_plan_back_off(plan, e, "an rpm database is there, which could not be kept true");
+    }
+    if (img->db.rpm_sqlite == QN_NO_NODE)
+        return 0;
+    if (qn_rule_any_reached(img, managers))
+        return qn_plan_back_off(plan, e, "something that the image runs calls rpm, dnf, yum or zypper");
+    if (qn_rule_remove_packages(plan, rpm_packages, true, "package manager", e) < 0)
+        return -1;
+    for (size_t i = 0; i < QN_ARRAY_LEN(rpm_data); i++)
+        if (qn_rule_remove_path(plan, rpm_data[i].path, rpm_data[i].because, NULL, e) < 0)
+            return -1;
+    return 0;
+}
+
 int qn_rule_package_managers(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan,
                              struct qn_err *e)
 {
     (void)opt;
-    if (img->db.rpm) {
-        if (qn_plan_finding(plan, "CIS-4.3", QN_WARN, false, QN_STR("var/lib/rpm"), e,
-                            "rpm, dnf and yum stay: this version does not edit rpm databases") < 0)
-            return -1;
-        return qn_plan_back_off(plan, e, "an rpm database is there, which could not be kept true");
-    }
+    if (redhat(img, plan, e) < 0)
+        return -1;
+    if (img->db.rpm)
+        return 0;
     return debian(img, plan, e) < 0 ? -1 : alpine(img, plan, e);
 }

@@ -38,6 +38,10 @@ static const struct {
     {"lib/apk/db/installed", DATABASE_MAX},
     {"usr/lib/apk/db/installed", DATABASE_MAX},
     {"etc/apk/world", 1u << 20},
+    {"var/lib/rpm/rpmdb.sqlite*", DATABASE_MAX},
+    {"usr/lib/sysimage/rpm/rpmdb.sqlite*", DATABASE_MAX},
+    {"usr/share/rpm/rpmdb.sqlite*", DATABASE_MAX},
+    {"var/lib/rpmmanifest/container-manifest-2", 16u << 20},
 };
 
 static bool is_elf(struct qn_str head)

@@ -1,4 +1,4 @@
-#include "image.h"
+#include "packages.h"
 #include "units.h"
 
 #include "base/num.h"
@@ -54,8 +54,6 @@ uint32_t qn_image_package_next(const struct qn_image *img, uint32_t package)
 
 static void find_databases(struct qn_image *img)
 {
-    static const char *const rpm[] = {"var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"};
-    static const char *const rpm_file[] = {"Packages", "Packages.db", "rpmdb.sqlite"};
     const struct qn_tree *t = &img->tree;
 
     img->db.dpkg_status = qn_tree_resolve(t, QN_STR("var/lib/dpkg/status"), true);
@@ -63,12 +61,7 @@ static void find_databases(struct qn_image *img)
     img->db.apk_installed = qn_tree_resolve(t, QN_STR("lib/apk/db/installed"), true);
     if (img->db.apk_installed == QN_NO_NODE)
         img->db.apk_installed = qn_tree_resolve(t, QN_STR("usr/lib/apk/db/installed"), true);
-    for (size_t i = 0; i < QN_ARRAY_LEN(rpm); i++) {
-        uint32_t dir = qn_tree_resolve(t, qn_str_c(rpm[i]), true);
-        for (size_t k = 0; dir != QN_NO_NODE && k < QN_ARRAY_LEN(rpm_file); k++)
-            if (qn_tree_resolve_at(t, t->node[dir].path, qn_str_c(rpm_file[k]), true) != QN_NO_NODE)
-                img->db.rpm = true;
-    }
+    qn_rpm_find(img);
 }
 
 static void read_osrelease(struct qn_image *img)

@@ -8,7 +8,7 @@
 #include "formats/imgconfig.h"
 #include "formats/osrelease.h"
 
-enum qn_package_kind { QN_PACKAGE_DEB = 1, QN_PACKAGE_APK };
+enum qn_package_kind { QN_PACKAGE_DEB = 1, QN_PACKAGE_APK, QN_PACKAGE_RPM };
 
 /* Whether somebody asked for a package or it came along with one. */
 enum qn_intent { QN_INTENT_UNKNOWN = 0, QN_INTENT_AUTO, QN_INTENT_CHOSEN };
@@ -25,7 +25,8 @@ struct qn_package {
     enum qn_package_kind kind;
     struct qn_str name, version, arch, source, source_version;
     struct qn_str purl; /* package-url specification, with arch and distro */
-    struct qn_str raw;  /* its stanza in the database */
+    struct qn_str raw;  /* its stanza or header in the database */
+    uint32_t number;    /* of its row in an rpm database */
     uint32_t database;  /* node of the file that holds the stanza */
     bool essential;     /* Essential: yes, or Priority required or important */
     uint32_t order;     /* place in qn_image.by_name */
@@ -43,7 +44,8 @@ struct qn_databases {
     uint32_t dpkg_status;   /* var/lib/dpkg/status */
     uint32_t dpkg_status_d; /* var/lib/dpkg/status.d (distroless) */
     uint32_t apk_installed; /* lib/apk/db/installed or usr/lib/apk/db/installed */
-    bool rpm;               /* an rpm database is there; its packages are not read yet */
+    uint32_t rpm_sqlite;    /* rpmdb.sqlite in one of rpm's places, whose packages are read */
+    bool rpm; /* an rpm database of another kind is there, or one that cannot be read: it stays as it is */
 };
 
 /* A name and a package that has or provides it. */

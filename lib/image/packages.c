@@ -1,5 +1,6 @@
-/* Packages and the files they own: dpkg (status, status.d) and apk. */
+/* Packages and the files they own: dpkg (status, status.d) and apk here, rpm in packages_rpm.c. */
 #include "depends.h"
+#include "packages.h"
 
 #include "base/path.h"
 #include "formats/apk.h"
@@ -10,17 +11,19 @@
 
 #define MAX_PACKAGES 100000u
 
-static int make_purl(struct qn_image *img, struct qn_package *p, struct qn_err *e)
+static int make_purl(struct qn_image *img, struct qn_package *p, struct qn_str epoch, struct qn_err *e)
 {
     qn_auto_buf struct qn_buf b = {0};
-    bool deb = p->kind == QN_PACKAGE_DEB;
-    struct qn_purl purl = {.type = deb ? "deb" : "apk",
-                           .namespace_ = qn_str_c(img->os.id[0] ? img->os.id
-                                                  : deb         ? "debian"
-                                                                : "alpine"),
+    static const struct {
+        const char *type, *distribution;
+    } kinds[] = {
+        [QN_PACKAGE_DEB] = {"deb", "debian"}, [QN_PACKAGE_APK] = {"apk", "alpine"}, [QN_PACKAGE_RPM] = {"rpm", ""}};
+    struct qn_purl purl = {.type = kinds[p->kind].type,
+                           .namespace_ = qn_str_c(img->os.id[0] ? img->os.id : kinds[p->kind].distribution),
                            .name = p->name,
                            .version = p->version,
                            .arch = p->arch,
+                           .epoch = epoch,
                            .distro_version = qn_str_c(img->os.version_id)};
 
     qn_buf_init(&b, 8192);
@@ -29,16 +32,12 @@ static int make_purl(struct qn_image *img, struct qn_package *p, struct qn_err *
     return qn_arena_str(&img->arena, qn_buf_view(&b), &p->purl, e);
 }
 
-struct packages {
-    struct qn_package *at;
-    size_t count, cap;
-};
-
-static int add_package(struct qn_image *img, struct packages *ps, struct qn_package p, struct qn_err *e)
+int qn_package_list_add(struct qn_image *img, struct qn_package_list *ps, struct qn_package p, struct qn_str epoch,
+                        struct qn_err *e)
 {
     if (qn_grow((void **)&ps->at, &ps->cap, ps->count + 1, sizeof *ps->at, MAX_PACKAGES, e) < 0)
         return qn_err_wrap(e, "packages");
-    if (make_purl(img, &p, e) < 0)
+    if (make_purl(img, &p, epoch, e) < 0)
         return -1;
     ps->at[ps->count++] = p;
     return 0;
@@ -56,7 +55,7 @@ static int database_text(const struct qn_image *img, uint32_t node, struct qn_st
                    QN_Q(img->tree.node[node].path));
 }
 
-static int read_dpkg_file(struct qn_image *img, uint32_t node, struct packages *ps, struct qn_err *e)
+static int read_dpkg_file(struct qn_image *img, uint32_t node, struct qn_package_list *ps, struct qn_err *e)
 {
     struct qn_str rest;
     struct qn_dpkg_stanza s;
@@ -77,13 +76,13 @@ static int read_dpkg_file(struct qn_image *img, uint32_t node, struct packages *
                                             qn_str_eq(s.priority, QN_STR("required")) ||
                                             qn_str_eq(s.priority, QN_STR("important"))};
         qn_dpkg_source(&s, &p.source, &p.source_version);
-        if (qn_depends_deb(&img->arena, &s, &p, e) < 0 || add_package(img, ps, p, e) < 0)
+        if (qn_depends_deb(&img->arena, &s, &p, e) < 0 || qn_package_list_add(img, ps, p, QN_STR(""), e) < 0)
             return -1;
     }
     return r < 0 ? qn_err_wrap(e, "/%s", QN_Q(img->tree.node[node].path)) : 0;
 }
 
-static int read_apk_file(struct qn_image *img, struct packages *ps, struct qn_err *e)
+static int read_apk_file(struct qn_image *img, struct qn_package_list *ps, struct qn_err *e)
 {
     struct qn_str rest;
     struct qn_apk_stanza s;
@@ -100,7 +99,7 @@ static int read_apk_file(struct qn_image *img, struct packages *ps, struct qn_er
                                .source = s.origin,
                                .source_version = s.version,
                                .database = img->db.apk_installed};
-        if (qn_depends_apk(&img->arena, &s, &p, e) < 0 || add_package(img, ps, p, e) < 0)
+        if (qn_depends_apk(&img->arena, &s, &p, e) < 0 || qn_package_list_add(img, ps, p, QN_STR(""), e) < 0)
             return -1;
     }
     return r < 0 ? qn_err_wrap(e, "/%s", QN_Q(img->tree.node[img->db.apk_installed].path)) : 0;
@@ -125,7 +124,7 @@ static uint32_t payload_node(const struct qn_image *img, struct qn_str path)
     return n;
 }
 
-static void own(struct qn_image *img, struct qn_str path, uint32_t package)
+void qn_package_own(struct qn_image *img, struct qn_str path, uint32_t package)
 {
     uint32_t n = payload_node(img, path);
     if (n != QN_NO_NODE)
@@ -206,7 +205,7 @@ static void own_dpkg(struct qn_image *img, uint32_t index, const struct diversio
 
     if (list_text(img, p, &text)) {
         while (qn_dpkg_list_next(&text, &path))
-            own(img, diverted(diversions, path, p->name), index);
+            qn_package_own(img, diverted(diversions, path, p->name), index);
         return;
     }
     /* Distroless images: status.d/NAME.md5sums is the only list. */
@@ -214,7 +213,7 @@ static void own_dpkg(struct qn_image *img, uint32_t index, const struct diversio
     int n = snprintf(name, sizeof name, "%.*s.md5sums", QN_FMT(database));
     if (n > 0 && (size_t)n < sizeof name && qn_image_text(img, qn_str_c(name), &text))
         while (qn_dpkg_md5_next(&text, &hash, &path))
-            own(img, path, index);
+            qn_package_own(img, path, index);
 }
 
 static int own_apk(struct qn_image *img, uint32_t index, struct qn_err *e)
@@ -232,7 +231,7 @@ static int own_apk(struct qn_image *img, uint32_t index, struct qn_err *e)
     int r;
     while ((r = qn_apk_files_next(it, &f, e)) > 0)
         if (!f.is_dir)
-            own(img, f.path, index);
+            qn_package_own(img, f.path, index);
     return r < 0 ? qn_err_wrap(e, "/lib/apk/db/installed: package \"%s\"", QN_Q(s.name)) : 0;
 }
 
@@ -303,7 +302,7 @@ static int collect_payload(struct qn_image *img, struct qn_err *e)
     return 0;
 }
 
-static int read_status_d(struct qn_image *img, struct packages *ps, struct qn_err *e)
+static int read_status_d(struct qn_image *img, struct qn_package_list *ps, struct qn_err *e)
 {
     const struct qn_tree *t = &img->tree;
     uint32_t dir = img->db.dpkg_status_d;
@@ -354,6 +353,8 @@ static int own_all(struct qn_image *img, struct qn_err *e)
     for (uint32_t i = 0; r == 0 && i < img->package_count; i++) {
         if (img->package[i].kind == QN_PACKAGE_APK)
             r = own_apk(img, i, e);
+        else if (img->package[i].kind == QN_PACKAGE_RPM)
+            r = qn_rpm_own(img, i, e);
         else if (!repeated(img, &img->package[i]))
             own_dpkg(img, i, &diversions);
     }
@@ -363,13 +364,15 @@ static int own_all(struct qn_image *img, struct qn_err *e)
 
 int qn_image_packages(struct qn_image *img, struct qn_err *e)
 {
-    struct packages ps = {0};
+    struct qn_package_list ps = {0};
 
     int r = read_dpkg_file(img, img->db.dpkg_status, &ps, e);
     if (r == 0)
         r = read_status_d(img, &ps, e);
     if (r == 0)
         r = read_apk_file(img, &ps, e);
+    if (r == 0)
+        r = qn_rpm_read(img, &ps, e);
     if (r == 0 && ps.count) {
         img->package = qn_arena_alloc(&img->arena, ps.count, sizeof *img->package, e);
         r = img->package ? 0 : -1;

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "formats/digest.h"
+#include "formats/rpmdb.h"
 #include "jail.h"
 
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static const struct {
@@ -78,6 +80,8 @@ static void warm_up(void)
     setlocale(LC_ALL, "C.UTF-8");
     json_object_seed(0);
     (void)qn_digest_of(QN_STR("quench"));
+    qn_rpmdb_warm_up();
+    tzset(); /* gmtime() and timegm() look for a time zone once */
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
         if (write(fd, "1000", 4) != 4)

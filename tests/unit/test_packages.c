@@ -288,9 +288,11 @@ END_TEST
 
 START_TEST(purls)
 {
-    const struct qn_purl deb = {"deb",           QN_STR("debian"), QN_STR("g++"), QN_STR("4:12.2.0-3+x~1"),
-                                QN_STR("amd64"), QN_STR("12")};
-    const struct qn_purl bare = {"apk", QN_STR(""), QN_STR("a b"), QN_STR(""), QN_STR(""), QN_STR("3")};
+    const struct qn_purl deb = {"deb",           QN_STR("debian"),
+                                QN_STR("g++"),   QN_STR("4:12.2.0-3+x~1"),
+                                QN_STR("amd64"), .distro_version = QN_STR("12")};
+    const struct qn_purl bare = {"apk",      QN_STR(""), QN_STR("a b"),
+                                 QN_STR(""), QN_STR(""), .distro_version = QN_STR("3")};
     qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
