@@ -38,8 +38,8 @@ struct qn_rpm_strings {
     uint32_t left;
 };
 
-/* Reads the blob of a row of "Packages": counts, index and store, without the magic that files have. Everything that the
- * index says is checked. MALFORMED otherwise; views borrow the blob. */
+/* Reads the blob of a row of "Packages": counts, index and store, without the magic that files have. Everything that
+ * the index says is checked. MALFORMED otherwise; views borrow the blob. */
 int qn_rpm_header_parse(struct qn_str blob, struct qn_rpm_header *out, struct qn_err *e) QN_MUST_CHECK;
 /* The text of a tag, the first one of a list; "" when it is not there. */
 struct qn_str qn_rpm_string(const struct qn_rpm_header *h, uint32_t tag);
