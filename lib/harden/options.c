@@ -16,8 +16,7 @@ static const struct {
 };
 
 /* Names that the contract has and that are not built yet. */
-static const char *const reserved_rules[] = {"build-tools",  "privilege-tools", "unused-packages",
-                                             "unused-files", "shells",          "trust-store"};
+static const char *const reserved_rules[] = {"trust-store"};
 
 /* The table's names are C identifiers, the public ones have dashes. */
 static bool name_is(const char *id, struct qn_str name)
@@ -33,11 +32,29 @@ static bool name_is(const char *id, struct qn_str name)
 
 const char *qn_rule_name(enum qn_rule rule)
 {
-    static const char *const names[] = {"docs",          "caches",    "debris",           "secrets",
-                                        "kernel",        "devices",   "package-managers", "language-managers",
-                                        "network-tools", "services",  "setuid",           "file-caps",
-                                        "permissions",   "accounts",  "preload",          "config",
-                                        "user",          "timestamps"};
+    static const char *const names[] = {"docs",
+                                        "caches",
+                                        "debris",
+                                        "secrets",
+                                        "kernel",
+                                        "devices",
+                                        "package-managers",
+                                        "language-managers",
+                                        "network-tools",
+                                        "services",
+                                        "build-tools",
+                                        "privilege-tools",
+                                        "unused-packages",
+                                        "unused-files",
+                                        "shells",
+                                        "setuid",
+                                        "file-caps",
+                                        "permissions",
+                                        "accounts",
+                                        "preload",
+                                        "config",
+                                        "user",
+                                        "timestamps"};
     _Static_assert(QN_ARRAY_LEN(names) == QN_RULE_COUNT, "one public name a rule");
     qn_assert(rule < QN_RULE_COUNT && name_is(table[rule].name, qn_str_c(names[rule])));
     return names[rule];

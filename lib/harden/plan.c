@@ -313,6 +313,26 @@ int qn_plan_back_off(struct qn_plan *p, struct qn_err *e, const char *fmt, ...)
     return copied(p, text, &p->result[p->rule].because, e);
 }
 
+static bool already_gone(const void *ctx, uint32_t node)
+{
+    const struct qn_plan *p = ctx;
+    return p->fate[node].removed != 0;
+}
+
+int qn_plan_keepset(struct qn_plan *p, const struct qn_keepset **out, struct qn_err *e)
+{
+    const enum qn_rule_state files = p->opt->rule[QN_RULE_unused_files];
+    bool strict =
+        files == QN_RULE_ON || (files == QN_RULE_REPORT && p->opt->rule[QN_RULE_unused_packages] != QN_RULE_ON);
+    struct qn_keepset_input in = {.level = strict ? QN_KEEP_FILES : QN_KEEP_PACKAGES, .gone = already_gone, .ctx = p};
+
+    if (!p->kept && qn_keepset_make(p->img, &in, &p->keepset, e) < 0)
+        return -1;
+    p->kept = true;
+    *out = &p->keepset;
+    return 0;
+}
+
 /* The policy's remove lists: proposals like any other, on behalf of the rule that would have come closest. */
 static int remove_lists(struct qn_plan *p, struct qn_err *e)
 {
@@ -380,6 +400,7 @@ void qn_plan_fini(struct qn_plan *p)
     free(p->finding);
     free(p->addition);
     json_decref(p->config);
+    qn_keepset_fini(&p->keepset);
     qn_arena_fini(&p->arena);
     *p = (struct qn_plan){0};
 }

@@ -7,6 +7,8 @@
 
 #include "rule.h"
 
+#include "image/keepset.h"
+
 enum qn_action { QN_REMOVE = 1, QN_CHMOD, QN_CHOWN, QN_EDIT, QN_ADD, QN_UNCAP, QN_CONFIG };
 /* "remove", "chmod", ... as the report says it. */
 const char *qn_action_name(enum qn_action action);
@@ -73,9 +75,11 @@ struct qn_plan {
     bool hidden;  /* entries go that no container sees */
     bool clamped; /* no entry of any layer is later than `latest` */
     int64_t latest;
-    enum qn_rule rule;  /* that runs now */
-    bool reporting;     /* it may only report */
-    bool *package_gone; /* one per package, from qn_plan_databases() on: no payload is left */
+    enum qn_rule rule;         /* that runs now */
+    bool reporting;            /* it may only report */
+    bool *package_gone;        /* one per package, from qn_plan_databases() on: no payload is left */
+    struct qn_keepset keepset; /* once `kept` */
+    bool kept;
     struct qn_arena arena;
 };
 
@@ -129,6 +133,10 @@ bool qn_plan_text(const struct qn_plan *p, uint32_t node, struct qn_str *text);
 bool qn_plan_path_text(const struct qn_plan *p, struct qn_str path, uint32_t *node, struct qn_str *text);
 /* Whether the policy's keep.paths protects a path. */
 bool qn_plan_policy_keeps(const struct qn_plan *p, struct qn_str path);
+
+/* The keep-set of the image without what the plan removed so far, made when a rule first asks: what comes later does
+ * not change it. */
+int qn_plan_keepset(struct qn_plan *p, const struct qn_keepset **out, struct qn_err *e) QN_MUST_CHECK;
 
 /* --- stages of qn_plan_make(), apart for tests ------------------------------------------------------------------- */
 /* Undoes what would break something that stays. */

@@ -201,6 +201,9 @@ static json_t *kept(const struct qn_plan *p, struct qn_err *e)
         if (qn_image_reached(p->img, i)) {
             if (qn_image_explain(p->img, i, &b, e) < 0)
                 return NULL;
+        } else if (p->kept && qn_keepset_has(&p->keepset, i)) {
+            if (qn_keepset_explain(p->img, &p->keepset, i, &b, e) < 0)
+                return NULL;
         } else if (p->opt->use == QN_USE_BUILD) {
             if (qn_buf_c(&b, "images that are built on this one may need it (use: build)", e) < 0)
                 return NULL;

@@ -148,6 +148,8 @@ static inline bool qn_image_needed(const struct qn_image *img, uint32_t node)
 int qn_image_explain(const struct qn_image *img, uint32_t node, struct qn_buf *b, struct qn_err *e) QN_MUST_CHECK;
 /* The executable file that a command name means: a path, or a name looked up in the image's PATH. */
 uint32_t qn_image_command(const struct qn_image *img, struct qn_str word);
+/* The same, but the name itself: it may be a link to the file. */
+uint32_t qn_image_command_name(const struct qn_image *img, struct qn_str word);
 /* The library that an ELF file's DT_NEEDED or a dlopen name means, as ld.so(8) and musl look it up, or QN_NO_NODE.
  * `file` is the node whose RUNPATH, RPATH and class count. */
 uint32_t qn_image_library(const struct qn_image *img, uint32_t file, struct qn_str name);

@@ -45,7 +45,7 @@ static void reach_chain(struct work *w, uint32_t node, enum qn_why why, uint32_t
     }
 }
 
-static uint32_t command_name(const struct qn_image *img, struct qn_str word)
+uint32_t qn_image_command_name(const struct qn_image *img, struct qn_str word)
 {
     struct qn_str path = qn_imgconfig_path(&img->config), dir;
 
@@ -68,14 +68,14 @@ static uint32_t command_name(const struct qn_image *img, struct qn_str word)
 
 uint32_t qn_image_command(const struct qn_image *img, struct qn_str word)
 {
-    uint32_t n = command_name(img, word);
+    uint32_t n = qn_image_command_name(img, word);
     return n == QN_NO_NODE ? n : qn_tree_resolve(&img->tree, img->tree.node[n].path, true);
 }
 
 /* A word that something runs: a path that exists, or a command of the PATH. */
 static void reach_word(struct work *w, struct qn_str word, enum qn_why why, uint32_t from)
 {
-    uint32_t n = command_name(w->img, word);
+    uint32_t n = qn_image_command_name(w->img, word);
 
     if (n == QN_NO_NODE || w->img->tree.node[n].type == QN_DIR)
         return;

@@ -75,7 +75,8 @@ void fixture_remove(struct fixture *f, enum qn_rule rule, const char *path);
 #define ALL_OFF                                                                                                        \
     "{'rules':{'docs':'off','caches':'off','debris':'off','devices':'off','package-managers':'off','network-tools':"   \
     "'off','services':'off','setuid':'off','file-caps':'off','permissions':'off','accounts':'off','config':'off',"     \
-    "'user':'off','secrets':'off','kernel':'off','preload':'off','language-managers':'off'}}"
+    "'user':'off','secrets':'off','kernel':'off','preload':'off','language-managers':'off','build-tools':'off',"       \
+    "'privilege-tools':'off','unused-packages':'off','unused-files':'off','shells':'off'}}"
 /* Blocks of text that many images share. */
 #define DPKG_STATUS(name, extra)                                                                                       \
     "Package: " name "\\nStatus: install ok installed\\nPriority: optional\\nArchitecture: amd64\\nVersion: "          \

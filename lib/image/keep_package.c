@@ -1,0 +1,236 @@
+/* What a kept package brings along: its files, and the packages that it depends on. */
+#include "keepset_int.h"
+
+#include "base/path.h"
+
+#include <stdlib.h>
+
+void qn_keep_classify(struct qn_keeping *k)
+{
+    const struct qn_tree *t = &k->img->tree;
+
+    for (uint32_t i = 0; i < k->img->package_count; i++) {
+        const struct qn_package *p = &k->img->package[i];
+        k->package[i].class = qn_package_class(p->name);
+        for (uint32_t f = 0; f < p->files; f++) {
+            uint32_t parent = t->node[p->file[f]].parent;
+            k->package[i].libraries = k->package[i].libraries || (k->bits[p->file[f]] & QN_IS_LIB);
+            k->package[i].programs =
+                k->package[i].programs || (parent != QN_NO_NODE && (k->bits[parent] & QN_IN_BIN) != 0);
+        }
+    }
+}
+
+/* --- roots -------------------------------------------------------------------------------------------------------- */
+/* Links that installing made, in places that packages share: they follow their targets. Others are the application's. */
+static bool generated(struct qn_str path)
+{
+    static const char *const dirs[] = {"etc", "usr/bin", "usr/sbin", "usr/lib", "usr/share", "usr/libexec", "usr/lib64",
+                                       "bin", "sbin",    "lib",      "lib64",   "var",       "usr/include", "run"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
+        if (qn_path_under(path, qn_str_c(dirs[i])))
+            return true;
+    return false;
+}
+
+static bool chosen(const struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_package *p = &k->img->package[package];
+
+    if (p->intent == QN_INTENT_AUTO || p->essential || k->package[package].class != QN_CLASS_PLAIN)
+        return false;
+    /* Libraries come along; what is called so and is none (libapache2-mod-php) brings modules for a program. */
+    return p->kind != QN_PACKAGE_DEB || !qn_str_starts(p->name, QN_STR("lib")) || !k->package[package].libraries;
+}
+
+void qn_keep_roots(struct qn_keeping *k)
+{
+    const struct qn_tree *t = &k->img->tree;
+
+    for (uint32_t i = 1; i < t->count; i++) {
+        const struct qn_node *n = &t->node[i];
+        if (n->type == QN_DIR)
+            continue;
+        if (qn_image_reached(k->img, i))
+            qn_keeping_node(k, i, QN_KEPT_REACHED, QN_NO_NODE);
+        else if (n->package == QN_NO_PACKAGE && !(n->type == QN_SYMLINK && generated(n->path)))
+            qn_keeping_node(k, i, QN_KEPT_UNOWNED, QN_NO_NODE);
+    }
+    for (uint32_t i = 0; i < k->img->package_count; i++) {
+        if (k->package[i].class == QN_CLASS_ALWAYS)
+            qn_keeping_package(k, i, QN_BY_ALWAYS, QN_KEPT_ALWAYS, QN_NO_NODE);
+        if (chosen(k, i))
+            qn_keeping_package(k, i, QN_BY_INTENT, QN_KEPT_CHOSEN, QN_NO_NODE);
+    }
+}
+
+/* --- members ------------------------------------------------------------------------------------------------------ */
+enum member { LEAVE, KEEP, WAIT };
+
+/* A script stays with its package when what interprets it stays; a shell is kept for it. */
+static enum member script_member(const struct qn_keeping *k, const struct qn_entry *data)
+{
+    struct qn_str name = data->script.program.n ? data->script.program : data->script.interpreter;
+    uint32_t to = qn_image_command(k->img, name);
+
+    if (to == QN_NO_NODE || qn_is_shell_name(qn_path_base(name)))
+        return KEEP;
+    return qn_keeping_has(k, to) ? KEEP : WAIT;
+}
+
+static bool library_kept(const struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_package *p = &k->img->package[package];
+
+    for (uint32_t i = 0; i < p->files; i++)
+        if ((k->bits[p->file[i]] & QN_IS_LIB) && qn_keeping_has(k, p->file[i]))
+            return true;
+    return false;
+}
+
+/* Strict: programs and libraries by need only. `lib` tells whether a library of the package is kept. */
+static enum member strict_member(const struct qn_keeping *k, uint32_t package, uint32_t node, bool lib)
+{
+    const struct qn_keep_package *p = &k->package[package];
+    const struct qn_node *n = &k->img->tree.node[node];
+    bool program =
+        n->type == QN_FILE && (n->mode & 0111) && n->data && n->data->content == QN_ELF && n->data->elf.interp.n;
+
+    if (k->bits[node] & QN_IS_LIB)
+        return p->class == QN_CLASS_ALWAYS ? KEEP : LEAVE;
+    if (program && (p->class == QN_CLASS_TOOLBOX || !(p->how & ~QN_BY_DEPENDS)))
+        return LEAVE;
+    /* The data of a library that nothing loads. */
+    return p->how == QN_BY_DEPENDS && p->libraries && !lib ? WAIT : KEEP;
+}
+
+static enum member member(const struct qn_keeping *k, uint32_t package, uint32_t node, bool lib)
+{
+    const struct qn_keep_package *p = &k->package[package];
+    const struct qn_node *n = &k->img->tree.node[node];
+
+    if (qn_keeping_shell(k, node) || (qn_keeping_files(k) && (k->bits[node] & QN_BY_ROW)))
+        return LEAVE;
+    if (k->bits[n->parent] & QN_IN_BIN) {
+        if (p->class == QN_CLASS_TOOLBOX || qn_keeping_files(k))
+            return LEAVE;
+        return n->type == QN_FILE && n->data && n->data->content == QN_SCRIPT ? script_member(k, n->data) : KEEP;
+    }
+    return qn_keeping_files(k) ? strict_member(k, package, node, lib) : KEEP;
+}
+
+/* --- dependencies ------------------------------------------------------------------------------------------------- */
+static int by_text(const void *a, const void *b)
+{
+    const struct qn_str *x = a, *y = b;
+    return qn_str_cmp(*x, *y);
+}
+
+/* The names that the executables of a package need, sorted. */
+static bool collect_needed(struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_tree *t = &k->img->tree;
+    const struct qn_package *p = &k->img->package[package];
+    struct qn_keep_package *kp = &k->package[package];
+    uint32_t n = 0;
+
+    if (kp->sorted)
+        return true;
+    for (int round = 0; round < 2; round++) {
+        n = 0;
+        for (uint32_t i = 0; i < p->files; i++) {
+            const struct qn_node *node = &t->node[p->file[i]];
+            if (node->type != QN_FILE || !node->data || node->data->content != QN_ELF)
+                continue;
+            for (uint32_t d = 0; d < node->data->elf.needed_count; d++, n++)
+                if (round)
+                    kp->needed[n] = node->data->elf.needed[d];
+        }
+        if (!round && !(kp->needed = qn_arena_alloc(&k->ks->arena, n, sizeof *kp->needed, k->e)))
+            return false;
+    }
+    if (n)
+        qsort(kp->needed, n, sizeof *kp->needed, by_text);
+    kp->needed_count = n;
+    kp->sorted = true;
+    return true;
+}
+
+/* Whether the libraries of `to` are why `from` depends on it: then each file decides for itself. */
+static bool explained(struct qn_keeping *k, uint32_t from, uint32_t to)
+{
+    const struct qn_package *p = &k->img->package[to];
+    const struct qn_keep_package *kp = &k->package[from];
+
+    if (!k->package[to].libraries || k->package[to].programs)
+        return false;
+    if (!collect_needed(k, from)) {
+        k->failed = true;
+        return true;
+    }
+    for (uint32_t i = 0; i < p->files; i++) {
+        struct qn_str base = qn_path_base(k->img->tree.node[p->file[i]].path);
+        if ((k->bits[p->file[i]] & QN_IS_LIB) && kp->needed_count &&
+            bsearch(&base, kp->needed, kp->needed_count, sizeof base, by_text))
+            return true;
+    }
+    return false;
+}
+
+static void edge(struct qn_keeping *k, uint32_t from, uint32_t to)
+{
+    enum qn_package_class class = k->package[to].class;
+
+    if (to == from || class == QN_CLASS_CUT || class == QN_CLASS_MANAGER || explained(k, from, to))
+        return;
+    qn_keeping_package(k, to, QN_BY_DEPENDS, QN_KEPT_DEPENDS, from);
+}
+
+static void follow(struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_package *p = &k->img->package[package];
+
+    for (uint32_t i = 0; i < p->depend_count; i++) {
+        struct qn_str name = p->depends[i].name;
+        size_t n, at = qn_depends_find(k->img, name, &n);
+        for (size_t m = at; m < at + n; m++)
+            edge(k, package, k->img->provider[m].package);
+        uint32_t node = name.n && name.p[0] == '/' ? qn_tree_resolve(&k->img->tree, name, true) : QN_NO_NODE;
+        if (n == 0 && node != QN_NO_NODE && k->img->tree.node[node].package != QN_NO_PACKAGE)
+            edge(k, package, k->img->tree.node[node].package);
+    }
+}
+
+/* Whether a package has files that say something: a package without any exists for what it depends on. */
+static bool empty(const struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_package *p = &k->img->package[package];
+
+    for (uint32_t i = 0; i < p->files; i++)
+        if (!qn_path_under(k->img->tree.node[p->file[i]].path, QN_STR("usr/share/doc")))
+            return false;
+    return true;
+}
+
+void qn_keep_members(struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_package *p = &k->img->package[package];
+    struct qn_keep_package *kp = &k->package[package];
+
+    kp->waiting = false;
+    if (kp->class == QN_CLASS_MANAGER && !(kp->how & QN_BY_FILE))
+        return;
+    bool lib = qn_keeping_files(k) && kp->libraries && library_kept(k, package);
+    for (uint32_t i = 0; i < p->files; i++) {
+        if (qn_keeping_has(k, p->file[i]))
+            continue;
+        enum member m = member(k, package, p->file[i], lib);
+        if (m == KEEP)
+            qn_keeping_node(k, p->file[i], QN_KEPT_MEMBER, package);
+        kp->waiting = kp->waiting || m == WAIT;
+    }
+    if (kp->followed || kp->class == QN_CLASS_TOOLBOX || !(k->ks->alive[package] || empty(k, package)))
+        return;
+    kp->followed = true;
+    follow(k, package);
+}
