@@ -110,6 +110,30 @@ static void reach_argv(struct work *w, const struct qn_words *argv, size_t from,
     }
 }
 
+/* Libraries that are loaded first: paths or names, separated by blanks and colons (ld.so(8)). A name is looked up as
+ * for the first dynamic executable. */
+static void reach_preload(struct work *w, struct qn_str list, enum qn_why why)
+{
+    const struct qn_tree *t = &w->img->tree;
+    struct qn_str line, part, entry;
+    uint32_t any = 1;
+
+    while (any < t->count && !(t->node[any].type == QN_FILE && t->node[any].data &&
+                               t->node[any].data->content == QN_ELF && t->node[any].data->elf.interp.n))
+        any++;
+    while (qn_str_next(&list, '\n', &line)) {
+        ptrdiff_t comment = qn_str_chr(line, '#');
+        struct qn_str rest = comment < 0 ? line : qn_str_head(line, (size_t)comment);
+        while (qn_str_word(&rest, &part))
+            while (qn_str_next(&part, ':', &entry)) {
+                if (qn_str_chr(entry, '/') >= 0)
+                    reach_word(w, entry, why, QN_NO_NODE);
+                else if (entry.n && any < t->count)
+                    reach_chain(w, qn_image_library_name(w->img, any, entry), why, QN_NO_NODE);
+            }
+    }
+}
+
 /* Paths in the values of variables: directories stay, files are what somebody reads or starts. */
 static void reach_environment(struct work *w)
 {
@@ -128,7 +152,7 @@ static void reach_environment(struct work *w)
         }
     }
     if (qn_imgconfig_env(c, "LD_PRELOAD", &value))
-        reach_line(w, value, QN_WHY_ENVIRONMENT, QN_NO_NODE);
+        reach_preload(w, value, QN_WHY_ENVIRONMENT);
 }
 
 static void reach_config(struct work *w)
@@ -151,7 +175,7 @@ static void reach_config(struct work *w)
         reach(w, qn_tree_resolve(&img->tree, c->volumes.v[i], true), QN_WHY_ENTRYPOINT, QN_NO_NODE);
     reach_environment(w);
     if (qn_image_text(img, QN_STR("etc/ld.so.preload"), &value))
-        reach_line(w, value, QN_WHY_PRELOAD, QN_NO_NODE);
+        reach_preload(w, value, QN_WHY_PRELOAD);
     const struct qn_words *start = c->entrypoint.n ? &c->entrypoint : &c->cmd;
     img->entry = start->n ? qn_image_command(img, start->v[0]) : QN_NO_NODE;
     img->utility = start->n && c->entrypoint.n + c->cmd.n == 1 && is_shell(start->v[0]);

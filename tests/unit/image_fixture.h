@@ -77,6 +77,9 @@ void fixture_remove(struct fixture *f, enum qn_rule rule, const char *path);
     "'off','services':'off','setuid':'off','file-caps':'off','permissions':'off','accounts':'off','config':'off',"     \
     "'user':'off','secrets':'off','kernel':'off','preload':'off','language-managers':'off','build-tools':'off',"       \
     "'privilege-tools':'off','unused-packages':'off','unused-files':'off','shells':'off'}}"
+/* Policies without the rules that remove what is unused, for tests of the others. */
+#define LISTS_OFF  "'privilege-tools':'off','unused-packages':'off','unused-files':'off','shells':'off'"
+#define LISTS_ONLY "{'rules':{" LISTS_OFF "}}"
 /* Blocks of text that many images share. */
 #define DPKG_STATUS(name, extra)                                                                                       \
     "Package: " name "\\nStatus: install ok installed\\nPriority: optional\\nArchitecture: amd64\\nVersion: "          \

@@ -104,7 +104,7 @@ END_TEST
 START_TEST(changes)
 {
     auto_fixture f = {0};
-    qn_auto_json json_t *r = report(&f, "");
+    qn_auto_json json_t *r = report(&f, LISTS_ONLY);
     json_t *docs = rule(r, "docs"), *list = json_object_get(docs, "changes");
 
     ck_assert_str_eq(text(json_object_get(docs, "state")), "applied");
@@ -154,7 +154,7 @@ END_TEST
 START_TEST(findings_and_controls)
 {
     auto_fixture f = {0};
-    qn_auto_json json_t *r = report(&f, "{'rules':{'user':'off','setuid':'report'}}");
+    qn_auto_json json_t *r = report(&f, "{'rules':{'user':'off','setuid':'report'," LISTS_OFF "}}");
     json_t *n = by(json_object_get(r, "findings"), "check", "CIS-DI-0008");
 
     ck_assert_str_eq(text(json_object_get(n, "where")), "/usr/bin/su");

@@ -20,7 +20,7 @@ START_TEST(setuid)
                  APP
                  "usr/bin/su 4755 elf\nusr/bin/wall 2755 elf\nusr/bin/both 6755 elf\nvar/mail/ 2775\n"
                  "usr/bin/su2 4755 => usr/bin/su\n" OWNED("/usr/bin/su\\n/usr/bin/wall\\n/usr/bin/both\\n/usr/bin/su2"),
-                 STARTS, "");
+                 STARTS, LISTS_ONLY);
     mode_is(&f, "usr/bin/su", 0755);
     mode_is(&f, "usr/bin/su2", 0755);
     mode_is(&f, "usr/bin/wall", 0755);
@@ -38,7 +38,7 @@ START_TEST(setuid_that_is_needed)
         "usr/bin/sudo 4755 elf\nusr/bin/su 4755 elf\nusr/bin/zz 4755 => usr/bin/sudo\napp/up text=#!/bin/sh\\nsudo x\n"
         "etc/passwd text=root:x:0:0::/:\\n\n" OWNED("/usr/bin/sudo\\n/usr/bin/su\\n/usr/bin/zz");
 
-    fixture_make(&f, layer, STARTS ",'User':'1000'", "");
+    fixture_make(&f, layer, STARTS ",'User':'1000'", LISTS_ONLY);
     /* Somebody who is not root calls it, under one of its names. */
     mode_is(&f, "usr/bin/sudo", 04755);
     mode_is(&f, "usr/bin/zz", 04755);

@@ -100,7 +100,7 @@ START_TEST(refusals)
     refused("policies:\n- {name: x, user: nobody}\n", QN_E_CONFIG, "UID:GID");
     refused("policies:\n- {name: x, user: '0:0'}\n", QN_E_CONFIG, "UID:GID");
     refused("policies:\n- {name: x, user: '1:x'}\n", QN_E_CONFIG, "UID:GID");
-    refused("policies:\n- {name: x, rules: {shells: on}}\n", QN_E_NOT_BUILT, "not built yet: rules.shells");
+    refused("policies:\n- {name: x, rules: {trust-store: on}}\n", QN_E_NOT_BUILT, "not built yet: rules.trust-store");
     refused("upstreams:\n- {name: quay.io}\n", QN_E_CONFIG, "name and url");
     refused("upstreams:\n- {name: quay, url: 'https://quay.io'}\n", QN_E_CONFIG, "with a dot");
     refused("upstreams:\n- {name: 'quay.io:443', url: 'https://quay.io'}\n", QN_E_CONFIG, "without port");
