@@ -22,11 +22,11 @@ void qn_keep_classify(struct qn_keeping *k)
 }
 
 /* --- roots -------------------------------------------------------------------------------------------------------- */
-/* Links that installing made, in places that packages share: they follow their targets. Others are the application's. */
+/* Links that installing made, in places that packages share, follow their targets. Others are the application. */
 static bool generated(struct qn_str path)
 {
-    static const char *const dirs[] = {"etc",         "usr/bin",   "usr/sbin", "usr/lib", "usr/share",
-                                       "usr/libexec", "usr/lib64", "bin",      "sbin",    "lib",
+    static const char *const dirs[] = {"etc",         "usr/bin",   "usr/sbin", "usr/lib",    "usr/share",
+                                       "usr/libexec", "usr/lib64", "bin",      "sbin",       "lib",
                                        "lib64",       "var",       "run",      "usr/include"};
     for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
         if (qn_path_under(path, qn_str_c(dirs[i])))
