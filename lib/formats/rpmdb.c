@@ -132,7 +132,9 @@ int qn_rpmdb_next(struct qn_rpmdb *self, uint32_t *number, struct qn_str *header
     const void *p = sqlite3_column_blob(self->rows, 1);
     if (n < 1 || n > UINT32_MAX || !p || sqlite3_column_type(self->rows, 1) != SQLITE_BLOB)
         return qn_fail(e, QN_E_MALFORMED, "rpm database: a row of packages that is none");
-    *number = (uint32_t)n;
+    if (n <= self->last)
+        return qn_fail(e, QN_E_MALFORMED, "rpm database: rows of packages out of order");
+    *number = self->last = (uint32_t)n;
     *header = qn_str_n(p, (size_t)sqlite3_column_bytes(self->rows, 1));
     return 1;
 }

@@ -10,6 +10,7 @@
 struct qn_rpmdb {
     struct sqlite3 *db;
     struct sqlite3_stmt *rows;
+    uint32_t last; /* number of the row before */
 };
 
 /* Once a process, before it gives up opening files: SQLite's allocator and the seed of its random numbers. */

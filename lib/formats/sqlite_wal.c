@@ -44,7 +44,7 @@ struct wal {
 /* A log of another database, or a broken one, holds nothing that SQLite would read. */
 static bool wal_begin(struct qn_str bytes, struct qn_str file, struct wal *w)
 {
-    size_t page = (unsigned char)file.p[16] << 8 | (unsigned char)file.p[17];
+    size_t page = (size_t)(unsigned char)file.p[16] << 8 | (unsigned char)file.p[17];
 
     *w = (struct wal){.bytes = bytes, .page = page == 1 ? 65536 : page, .at = WAL_HEADER};
     if (bytes.n < WAL_HEADER || (word(bytes, 0) & ~1u) != WAL_MAGIC || word(bytes, 4) != WAL_VERSION ||

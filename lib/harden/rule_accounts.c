@@ -1,4 +1,5 @@
 /* Accounts: passwords that would let somebody in, second roots, login shells that nothing logs in with. */
+#include "accounts_unused.h"
 #include "edits.h"
 
 #include "formats/passwd.h"
@@ -157,56 +158,6 @@ static int no_login(struct qn_plan *p, struct files *f, struct qn_err *e)
     return 0;
 }
 
-/* Whether a name stands as a word in anything captured that is reached, or in the configuration. */
-static bool named_somewhere(const struct qn_image *img, struct qn_str name)
-{
-    for (uint32_t i = 1; i < img->tree.count; i++) {
-        struct qn_str text;
-        if (!qn_image_reached(img, i) || !qn_node_text(img, i, &text))
-            continue;
-        for (ptrdiff_t at; (at = qn_str_find(text, name)) >= 0; text = qn_str_from(text, (size_t)at + 1)) {
-            char before = at > 0 ? text.p[at - 1] : ' ';
-            char after = (size_t)at + name.n < text.n ? text.p[(size_t)at + name.n] : ' ';
-            bool word = !((before >= 'a' && before <= 'z') || before == '_') &&
-                        !((after >= 'a' && after <= 'z') || after == '_');
-            if (word)
-                return true;
-        }
-    }
-    return false;
-}
-
-static bool owns_something(const struct qn_plan *p, uint32_t uid)
-{
-    for (uint32_t i = 1; i < p->img->tree.count; i++)
-        if (!p->fate[i].removed && p->fate[i].uid == uid && p->img->tree.node[i].entry)
-            return true;
-    return false;
-}
-
-/* Accounts that distributions make for services which are not there. */
-static int drop_unused(struct qn_plan *p, struct files *f, struct qn_err *e)
-{
-    static const char *const stock[] = {"bin",  "sys",      "sync",   "games", "man", "lp",    "mail",  "news",
-                                        "uucp", "proxy",    "backup", "list",  "irc", "gnats", "ftp",   "operator",
-                                        "halt", "shutdown", "adm",    "squid", "xfs", "guest", "smmsp", "postmaster"};
-    for (size_t k = 0; f->has_passwd && k < QN_ARRAY_LEN(stock); k++) {
-        struct qn_row *row = qn_rows_find(&f->passwd, qn_str_c(stock[k]));
-        uint32_t uid;
-        if (!row || is_run_user(p->img, row) || !qn_row_number(row, QN_PW_UID, &uid) || uid == 0 ||
-            owns_something(p, uid) || named_somewhere(p->img, qn_str_c(stock[k])))
-            continue;
-        struct qn_row *shadow = f->has_shadow ? qn_rows_find(&f->shadow, qn_str_c(stock[k])) : NULL;
-        if (shadow)
-            qn_rows_drop(&f->shadow, shadow);
-        qn_rows_drop(&f->passwd, row);
-        if (qn_plan_finding(p, "NIST-AC-2", QN_INFO, true, QN_STR("etc/passwd"), e, "unused account \"%s\"", stock[k]) <
-            0)
-            return -1;
-    }
-    return 0;
-}
-
 static int backups(struct qn_plan *p, struct qn_err *e)
 {
     static const char *const names[] = {"etc/passwd-",  "etc/group-",  "etc/shadow-",
@@ -229,7 +180,8 @@ int qn_rule_accounts(const struct qn_image *img, const struct qn_options *opt, s
         return -1;
     if (opt->profile != QN_SAFE && opt->use == QN_USE_RUN && !login && no_login(plan, &f, e) < 0)
         return -1;
-    if (opt->profile == QN_STRICT && opt->use == QN_USE_RUN && drop_unused(plan, &f, e) < 0)
+    if (opt->profile == QN_STRICT && opt->use == QN_USE_RUN &&
+        qn_accounts_drop_unused(plan, f.has_passwd ? &f.passwd : NULL, f.has_shadow ? &f.shadow : NULL, e) < 0)
         return -1;
     if (f.has_passwd &&
         save_one(plan, &f.passwd, f.passwd_node, "accounts locked, second roots and login shells gone", e) < 0)

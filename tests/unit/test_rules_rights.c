@@ -314,6 +314,32 @@ START_TEST(unused_accounts)
 }
 END_TEST
 
+START_TEST(unused_groups_and_ranges)
+{
+    static const char *const layer = APP
+        "etc/passwd text=root:x:0:0::/:/bin/false\\nnobody:x:65534:65534::/:/bin/false\\napp:x:10:10::/:/bin/"
+        "false\\nsshd:x:101:102::/:/bin/false\\nmessagebus:x:103:104::/:/bin/false\\ngames:x:5:60::/:/bin/false\\n\n"
+        "etc/group text=root:x:0:\\nnogroup:x:65534:\\nadm:x:4:app,games\\naudio:x:29:games\\nvideo:x:44:\\n"
+        "games:x:60:\\nmine:x:77:\\ntape:x:26:\\nmessagebus:x:104:\\n\n"
+        "etc/gshadow text=root:*::\\naudio:!::games\\ngames:!::\\nmine:!::\\n\n"
+        "etc/subuid text=app:100000:65536\\nold:165536:65536\\ngames:1:2\\n5:1:2\\n\n"
+        "etc/conf text=Group tape\\nbin=/usr/games/x\\n\ndev2/v gid=44 text=x\nusr/sbin/sshd elf\n"
+        "usr/lib/x/dbus-daemon elf\n";
+    auto_fixture f = {0};
+
+    fixture_make(&f, layer, STARTS ",'User':'app:mine'", "{'profile':'strict'}");
+    /* sshd is there; a bus is not where one would be started from. */
+    qn_is(fixture_text(&f, "etc/passwd"),
+          "root:x:0:0::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\napp:x:10:10::/:/bin/false\n"
+          "sshd:x:101:102::/:/bin/false\n");
+    qn_is(fixture_text(&f, "etc/group"),
+          "root:x:0:\nnogroup:x:65534:\nadm:x:4:app,games\nvideo:x:44:\nmine:x:77:\ntape:x:26:\n");
+    qn_is(fixture_text(&f, "etc/gshadow"), "root:*::\nmine:!::\n");
+    qn_is(fixture_text(&f, "etc/subuid"), "app:100000:65536\n5:1:2\n");
+    fixture_verified(&f);
+}
+END_TEST
+
 START_TEST(backups_and_odd_files)
 {
     auto_fixture f = {0}, g = {0}, h = {0};
@@ -359,6 +385,7 @@ Suite *suite_rules_rights(void)
                                   second_roots,
                                   login_shells,
                                   unused_accounts,
+                                  unused_groups_and_ranges,
                                   backups_and_odd_files,
                                   accounts_reported};
     return qn_suite("rules_rights", tests, QN_ARRAY_LEN(tests));
