@@ -10,10 +10,10 @@
 
 bool qn_plan_documentation(struct qn_str path)
 {
-    static const char *const dirs[] = {
-        "usr/share/doc",     "usr/share/man",      "usr/share/info",     "usr/share/locale",
-        "usr/share/lintian", "usr/share/doc-base", "usr/share/licenses", "usr/share/bash-completion",
-        "usr/share/bug",     "usr/share/zsh",      "usr/share/fish"};
+    static const char *const dirs[] = {"usr/share/doc",      "usr/share/man",     "usr/share/info",
+                                       "usr/share/locale",   "usr/share/lintian", "usr/share/doc-base",
+                                       "usr/share/licenses", "var/lib/db/sbom",   "usr/share/bash-completion",
+                                       "usr/share/bug",      "usr/share/zsh",     "usr/share/fish"};
     for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
         if (qn_path_under(path, qn_str_c(dirs[i])))
             return true;
@@ -322,7 +322,7 @@ int qn_plan_databases(struct qn_plan *p, struct qn_err *e)
 {
     p->reporting = false;
     if (find_gone(p, e) < 0 || edit_dpkg(p, e) < 0 || edit_status_d(p, e) < 0 || edit_apk(p, e) < 0 ||
-        qn_database_rpm(p, e) < 0 || qn_database_ldcache(p, e) < 0)
+        qn_database_rpm(p, e) < 0 || qn_database_ldcache(p, e) < 0 || qn_database_sbom(p, e) < 0)
         return qn_err_wrap(e, "package databases");
     return 0;
 }

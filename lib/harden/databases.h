@@ -9,5 +9,7 @@
 int qn_database_ldcache(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 /* The rpm database, its log and the list that images without rpm have. */
 int qn_database_rpm(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
+/* Bills of materials in the image: entries of packages that are gone, and documents about them. */
+int qn_database_sbom(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 
 #endif

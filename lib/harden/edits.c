@@ -88,14 +88,32 @@ static bool named(const char *const *globs, struct qn_str name)
     return false;
 }
 
+bool qn_rule_licence(const struct qn_image *img, uint32_t node)
+{
+    const struct qn_node *n = &img->tree.node[node];
+    static const char *const starts[] = {"copyright", "license", "licence", "copying", "notice"};
+    static const char *const dirs[] = {"usr/share/doc", "usr/local/share/doc", "usr/share/licenses",
+                                       "usr/share/common-licenses"};
+    struct qn_str base = qn_path_base(n->path);
+    bool place = false;
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
+        place = place || qn_path_under(n->path, qn_str_c(dirs[i]));
+    if (!place || n->type == QN_DIR)
+        return false;
+    for (size_t i = 0; i < QN_ARRAY_LEN(starts); i++)
+        if (qn_str_ieq(qn_str_head(base, strlen(starts[i])), qn_str_c(starts[i])))
+            return true;
+    return qn_path_under(n->path, QN_STR("usr/share/licenses")) ||
+           (n->type == QN_SYMLINK && qn_str_eq(qn_path_dir(n->path), QN_STR("usr/share/doc")));
+}
+
 int qn_rule_remove_package(struct qn_plan *p, uint32_t package, const char *because, struct qn_err *e)
 {
     const struct qn_package *pkg = &p->img->package[package];
 
     for (uint32_t f = 0; f < pkg->files; f++)
-        if (!qn_str_eq(qn_path_base(p->img->tree.node[pkg->file[f]].path), QN_STR("copyright")) &&
-            !qn_path_under(p->img->tree.node[pkg->file[f]].path, QN_STR("usr/share/licenses")) &&
-            qn_plan_remove(p, pkg->file[f], because, e) < 0)
+        if (!qn_rule_licence(p->img, pkg->file[f]) && qn_plan_remove(p, pkg->file[f], because, e) < 0)
             return -1;
     return 0;
 }

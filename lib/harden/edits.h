@@ -19,6 +19,8 @@ bool qn_rule_any_reached(const struct qn_image *img, const char *const *names);
 bool qn_rule_in_path(const struct qn_image *img, uint32_t node);
 /* Keeps directories: for rules that empty a tree but leave its shape. */
 bool qn_rule_keep_dirs(const struct qn_image *img, uint32_t node);
+/* Copyright files, licences, and links to the directory that has one (Debian Policy 12.5): they stay, whatever goes. */
+bool qn_rule_licence(const struct qn_image *img, uint32_t node);
 /* Removes every file of a package but licences, which stay even when nothing else does. */
 int qn_rule_remove_package(struct qn_plan *p, uint32_t package, const char *because, struct qn_err *e) QN_MUST_CHECK;
 /* Removes every file of the packages whose name fits one of the globs, unless one of a package's files is reached;

@@ -24,22 +24,9 @@ static const struct {
     {"usr/share/fish/vendor_completions.d", "shell completions"},
 };
 
-/* Copyright files, and links to the directory that has one (Debian Policy 12.5), are licences. */
-static bool licence(const struct qn_image *img, uint32_t node)
-{
-    const struct qn_node *n = &img->tree.node[node];
-    static const char *const starts[] = {"copyright", "license", "licence", "copying", "notice"};
-    struct qn_str base = qn_path_base(n->path);
-
-    for (size_t i = 0; i < QN_ARRAY_LEN(starts); i++)
-        if (n->type != QN_DIR && qn_str_ieq(qn_str_head(base, strlen(starts[i])), qn_str_c(starts[i])))
-            return true;
-    return n->type == QN_SYMLINK && qn_str_eq(qn_path_dir(n->path), QN_STR("usr/share/doc"));
-}
-
 static bool licence_or_dir(const struct qn_image *img, uint32_t node)
 {
-    return img->tree.node[node].type == QN_DIR || licence(img, node);
+    return img->tree.node[node].type == QN_DIR || qn_rule_licence(img, node);
 }
 
 /* Locales whose translations stay: C, POSIX and English of any country. */
@@ -91,7 +78,7 @@ int qn_rule_docs(const struct qn_image *img, const struct qn_options *opt, struc
 
     (void)img;
     for (size_t i = 0; i < QN_ARRAY_LEN(trees); i++)
-        if (qn_rule_remove_path(plan, trees[i].path, trees[i].because, shape ? licence_or_dir : licence, e) < 0)
+        if (qn_rule_remove_path(plan, trees[i].path, trees[i].because, shape ? licence_or_dir : qn_rule_licence, e) < 0)
             return -1;
     if (locales(plan, "usr/share/locale", shape, e) < 0)
         return -1;

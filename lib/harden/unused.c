@@ -1,3 +1,4 @@
+#include "edits.h"
 #include "unused.h"
 
 /* Globs over whole paths. */
@@ -66,6 +67,8 @@ bool qn_unused_never(const struct qn_image *img, uint32_t node)
     struct qn_str base = qn_path_base(n->path);
 
     if (n->type == QN_DIR || n->package == QN_NO_PACKAGE || qn_path_dir(n->path).n == 0)
+        return true;
+    if (qn_rule_licence(img, node))
         return true;
     for (size_t i = 0; i < QN_ARRAY_LEN(never); i++)
         if (never[i][0] == n->path.p[0] && never[i][1] == n->path.p[1] && qn_glob(qn_str_c(never[i]), n->path))

@@ -42,6 +42,10 @@ static const struct {
     {"usr/lib/sysimage/rpm/rpmdb.sqlite*", DATABASE_MAX},
     {"usr/share/rpm/rpmdb.sqlite*", DATABASE_MAX},
     {"var/lib/rpmmanifest/container-manifest-2", 16u << 20},
+    {"**/*.spdx.json", 16u << 20},
+    {"**/*.cdx.json", 16u << 20},
+    {"opt/bitnami/**/*.spdx", 16u << 20},
+    {"var/lib/db/sbom/**", 16u << 20},
 };
 
 static bool is_elf(struct qn_str head)
