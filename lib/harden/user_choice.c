@@ -330,6 +330,7 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
             owner_too && n->package == QN_NO_PACKAGE)
             mark(p, u, i, false);
     }
+    qn_user_own(p, u);
     if (pid_in_run(img, &services))
         mark(p, u, qn_tree_resolve(t, QN_STR("run"), true), false);
     return 0;

@@ -204,7 +204,7 @@ START_TEST(obstacles)
     stays_root(APP, STARTS ",'Env':['PORT=80']", "port 80");
     stays_root(APP, STARTS ",'Env':['HOME=/root']", "HOME");
     stays_root(APP "usr/sbin/cron elf\n", "'Cmd':['cron']", "cron");
-    stays_root(APP "app/secret 0600 text=x\n", STARTS, "/app/secret");
+    stays_root(APP "etc/secret 0600 text=x\n", STARTS, "/etc/secret");
     stays_root(APP "opt/x/ 0700\nopt/x/tool elf\n", STARTS, "/opt/x");
     stays_root(APP, "", "says not what it starts");
     stays_root(APP, "'Cmd':['/gone']", "not in the image");
@@ -285,6 +285,32 @@ START_TEST(state)
     ck_assert_uint_eq(fixture_uid(&f, "root/x"), 0);
     ck_assert_uint_eq(fixture_uid(&f, "etc/x"), 0);
     ck_assert_uint_eq(fixture_uid(&f, "usr/bin"), 0);
+    fixture_verified(&f);
+}
+END_TEST
+
+/* What only the application knows it writes. */
+START_TEST(own_state)
+{
+    static const char *const layer = APP
+        "srv/notes/\nsrv/keep/\nsrv/keep/x.json text=1\nsrv/keep/x.py text=1\nopt/tool/\nopt/tool/bin/\n"
+        "opt/tool/bin/t elf\nopt/tool/bin/t.cfg text=1\nopt/tool/node_modules/\nopt/tool/a.db text=1\nopt/tool/go elf\n"
+        "usr/local/bin/\nusr/local/share/x/\nvar/www/html/\nhome/a/ uid=7\nhome/b/\nmedia/pics/\netc/own/\n";
+    static const struct {
+        const char *path;
+        uint32_t uid;
+    } row[] = {{"srv/notes", 65532},     {"srv/keep", 65532},       {"srv/keep/x.json", 65532},
+               {"srv/keep/x.py", 0},     {"opt/tool", 65532},       {"opt/tool/bin", 0},
+               {"opt/tool/bin/t", 0},    {"opt/tool/bin/t.cfg", 0}, {"opt/tool/node_modules", 0},
+               {"opt/tool/a.db", 65532}, {"opt/tool/go", 0},        {"usr/local/bin", 0},
+               {"usr/local/share/x", 0}, {"var/www/html", 65532},   {"home/a", 7},
+               {"home/b", 65532},        {"media/pics", 65532},     {"etc/own", 0}};
+    auto_fixture f = {0};
+
+    fixture_make(&f, layer, STARTS, "");
+    ck_assert_str_eq(fixture_config(&f, "User"), "\"65532:65532\"");
+    for (size_t i = 0; i < QN_ARRAY_LEN(row); i++)
+        ck_assert_msg(fixture_uid(&f, row[i].path) == row[i].uid, "%s", row[i].path);
     fixture_verified(&f);
 }
 END_TEST
@@ -373,6 +399,7 @@ Suite *suite_rules_config(void)
                                   obstacles,
                                   scripts_that_write,
                                   state,
+                                  own_state,
                                   pid_files,
                                   writable_things_become_the_users,
                                   fixed_user_who_cannot,
