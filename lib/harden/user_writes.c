@@ -164,6 +164,35 @@ static bool shell_script(const struct qn_node *n)
             qn_is_shell_name(qn_path_base(n->data->script.program)));
 }
 
+/* Whether a script that the image runs names the directory: it runs what lies there ("/docker-entrypoint.d"). */
+static bool named_by_script(const struct qn_image *img, struct qn_str dir)
+{
+    struct qn_str text;
+
+    for (uint32_t i = 1; i < img->tree.count; i++)
+        if ((img->reach[i].all & QN_WHY_STARTED) && shell_script(&img->tree.node[i]) && qn_node_text(img, i, &text))
+            for (ptrdiff_t at; (at = qn_str_find(text, dir)) > 0; text = qn_str_from(text, (size_t)at + 1))
+                if (text.p[at - 1] == '/')
+                    return true;
+    return false;
+}
+
+/* Whether the image runs the script, for all that can be told. `dir` and `named` remember the last directory. */
+static bool runs(const struct qn_image *img, uint32_t node, uint32_t *dir, bool *named)
+{
+    const struct qn_node *n = &img->tree.node[node];
+
+    if (img->reach[node].all & QN_WHY_STARTED)
+        return true;
+    if (n->package != QN_NO_PACKAGE || n->parent == 0 || n->parent == QN_NO_NODE || !qn_image_reached(img, node))
+        return false;
+    if (*dir != n->parent) {
+        *dir = n->parent;
+        *named = named_by_script(img, img->tree.node[n->parent].path);
+    }
+    return *named;
+}
+
 static bool refuse(const struct judge *j, const char *who, char *why, size_t size)
 {
     if (j->unknown)
@@ -179,6 +208,8 @@ bool qn_user_writes(const struct qn_plan *p, const struct qn_user_choice *u, cha
     const struct qn_words *lists[] = {&img->config.entrypoint, &img->config.cmd};
     struct judge j = {.p = p, .u = u, .own = true};
     char who[256];
+    uint32_t dir = QN_NO_NODE;
+    bool named = false;
 
     for (size_t k = 0; k < QN_ARRAY_LEN(lists); k++)
         for (size_t i = 0; i < lists[k]->n; i++)
@@ -187,8 +218,7 @@ bool qn_user_writes(const struct qn_plan *p, const struct qn_user_choice *u, cha
     for (uint32_t i = 1; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
         struct qn_str text;
-        if (!(img->reach[i].all & QN_WHY_STARTED) || p->fate[i].removed || !shell_script(n) ||
-            !qn_node_text(img, i, &text))
+        if (p->fate[i].removed || !shell_script(n) || !qn_node_text(img, i, &text) || !runs(img, i, &dir, &named))
             continue;
         j.own = n->package == QN_NO_PACKAGE;
         snprintf(who, sizeof who, "/%s", QN_Q(n->path));

@@ -11,6 +11,7 @@ import concurrent.futures
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -218,11 +219,12 @@ def run(names=None, profiles=None, quick=False, jobs=2, say=print, work=None):
     profiles = profiles or PROFILES
     work = work or tempfile.mkdtemp(prefix="quench-corpus-")
     corpus = Corpus(work)
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
     try:
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            made = [pool.submit(Trial(corpus, i, quick).run, profiles, say) for i in table.select(names, quick)]
-            return [f.result() for f in made]
+        made = [pool.submit(Trial(corpus, i, quick).run, profiles, say) for i in table.select(names, quick)]
+        return [f.result() for f in made]
     finally:
+        pool.shutdown(wait=False, cancel_futures=True)
         corpus.close()
         shutil.rmtree(work, ignore_errors=True)
 
@@ -235,6 +237,7 @@ def main():
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--json", default=os.path.join(ROOT, "build", "corpus.json"))
     a = p.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     trials = run(a.image, a.profile, a.quick, a.jobs, lambda text: print(text, flush=True))
     profiles = a.profile or PROFILES
     print("\n" + "\n".join(lines(trials, profiles) + sharing(trials, profiles)))

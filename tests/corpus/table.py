@@ -1,9 +1,12 @@
 """Every image of the corpus, in the order of the table."""
 import dirty
 import languages
+import languages_more
 import servers
+import servers_more
+import small
 
-IMAGES = servers.IMAGES + languages.IMAGES + dirty.IMAGES
+IMAGES = servers.IMAGES + servers_more.IMAGES + languages.IMAGES + languages_more.IMAGES + small.IMAGES + dirty.IMAGES
 
 
 def select(names=None, quick=False):

@@ -205,7 +205,7 @@ START_TEST(obstacles)
     stays_root(APP, STARTS ",'Env':['HOME=/root']", "HOME");
     stays_root(APP "usr/sbin/cron elf\n", "'Cmd':['cron']", "cron");
     stays_root(APP "etc/secret 0600 text=x\n", STARTS, "/etc/secret");
-    stays_root(APP "opt/x/ 0700\nopt/x/tool elf\n", STARTS, "/opt/x");
+    stays_root(APP "usr/x/ 0700\nusr/x/tool elf\n", STARTS, "/usr/x");
     stays_root(APP, "", "says not what it starts");
     stays_root(APP, "'Cmd':['/gone']", "not in the image");
     stays_root(APP "usr/bin/fusermount 4755 elf\napp/x text=#!/bin/sh\\nfusermount x\n", STARTS, "fusermount");
@@ -262,6 +262,24 @@ START_TEST(scripts_that_write)
     auto_fixture f = {0};
     fixture_make(&f, APP, "'Cmd':['sh','-c','echo $X > /etc/x && exec app']", "");
     ck_assert_str_eq(fixture_config(&f, "User"), "");
+}
+END_TEST
+
+/* What lies in a directory that the entrypoint runs through, and what only lies about. */
+START_TEST(scripts_in_directories)
+{
+    auto_fixture parts = {0}, about = {0};
+    static const char *const layer = "etc/c text=1\nusr/bin/sh elf\nbin -> usr/bin\n"
+                                     "run text=#!/bin/sh\\nfor f in /entry.d/*.sh; do $f; done\\nexec true\\n\n";
+    char *with = NULL, *without = NULL;
+    ck_assert_int_gt(asprintf(&with, "%s%s", layer, "entry.d/x.sh text=#!/bin/sh\\necho x > /etc/c\n"), 0);
+    ck_assert_int_gt(asprintf(&without, "%s%s", layer, "other.d/x.sh text=#!/bin/sh\\necho x > /etc/c\n"), 0);
+    fixture_make(&parts, with, "'Entrypoint':['/run']", "");
+    ck_assert_str_eq(fixture_config(&parts, "User"), "");
+    fixture_make(&about, without, "'Entrypoint':['/run']", "");
+    ck_assert_str_eq(fixture_config(&about, "User"), "\"65532:65532\"");
+    free(with);
+    free(without);
 }
 END_TEST
 
@@ -398,6 +416,7 @@ Suite *suite_rules_config(void)
                                   passwd_that_was_not_read,
                                   obstacles,
                                   scripts_that_write,
+                                  scripts_in_directories,
                                   state,
                                   own_state,
                                   pid_files,
