@@ -90,7 +90,7 @@ class Box:
 
     def stop(self):
         """The exit status after SIGTERM; 137 when it had to be killed."""
-        self.docker.run("stop", "-t", "15", self.name, check=False)
+        self.docker.run("stop", "-t", "30", self.name, check=False)
         return int(self.state("{{.State.ExitCode}}") or -1)
 
     def remove(self):

@@ -91,7 +91,7 @@ IMAGES = [
                             "PYTHONUNBUFFERED=1", "VIRTUAL_ENV=/opt/venv"],
                     "ExposedPorts": {"8000/tcp": {}}},
           probes.notes(8000), packages=["python3", "python3-venv", "python3-flask", "python3-yaml", "gunicorn",
-                                        "ca-certificates", "tzdata"], quick=True,
+                                        "ca-certificates", "tzdata"],
           hook="python3 -m venv --copies /opt/venv\n"
                "for m in flask werkzeug jinja2 markupsafe itsdangerous click yaml _yaml gunicorn pkg_resources "
                "setuptools; do\n"
@@ -110,6 +110,6 @@ IMAGES = [
                   {"app/server.js": NODE, "app/package.json": '{"name": "notes", "version": "1.0.0"}\n',
                    "app/node_modules/greeting/package.json": '{"name": "greeting", "version": "2.0.0"}\n',
                    "app/node_modules/greeting/index.js": "module.exports = (who) => `hello ${who}`;\n",
-                   "srv/notes": (None, 0o777)}],
+                   "srv/notes": (None, 0o755)}],
           tmpfs=["/srv/notes"]),
 ]

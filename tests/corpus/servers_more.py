@@ -124,6 +124,7 @@ exec /usr/sbin/sshd -D -e "$@"
 
 
 def both_programs(box):
+    box.until(lambda: clients.http(9000))
     probes.page(8080, "served by python")(box)
     probes.expect("the proxy itself", clients.http(8080, "/front"), (200, "from nginx\n"))
 
