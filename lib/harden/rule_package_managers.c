@@ -23,6 +23,8 @@ static const char *const apk_packages[] = {"apk-tools", "apk-tools-static", "alp
 
 static const char *const rpm_packages[] = {"rpm",
                                            "rpm-libs",
+                                           "*-rpm-macros",
+                                           "*-rpm-config",
                                            "rpm-build-libs",
                                            "rpm-build",
                                            "rpm-devel",

@@ -187,6 +187,22 @@ static void edge(struct qn_keeping *k, uint32_t from, uint32_t to)
     qn_keeping_package(k, to, QN_BY_DEPENDS, QN_KEPT_DEPENDS, from);
 }
 
+/* A dependency on a path. Which shell stays is decided elsewhere; of a toolbox, that program alone is meant. */
+static void follow_path(struct qn_keeping *k, uint32_t package, struct qn_str path)
+{
+    const struct qn_tree *t = &k->img->tree;
+    uint32_t node = qn_tree_resolve(t, path, true), link = qn_tree_resolve(t, path, false);
+
+    if (node == QN_NO_NODE || t->node[node].package == QN_NO_PACKAGE || qn_is_shell_name(qn_path_base(path)))
+        return;
+    edge(k, package, t->node[node].package);
+    if (k->package[t->node[node].package].class != QN_CLASS_TOOLBOX || t->node[node].type == QN_DIR)
+        return;
+    qn_keeping_node(k, node, QN_KEPT_DEPENDS, package);
+    if (link != QN_NO_NODE)
+        qn_keeping_node(k, link, QN_KEPT_DEPENDS, package);
+}
+
 static void follow(struct qn_keeping *k, uint32_t package)
 {
     const struct qn_package *p = &k->img->package[package];
@@ -196,9 +212,8 @@ static void follow(struct qn_keeping *k, uint32_t package)
         size_t n, at = qn_depends_find(k->img, name, &n);
         for (size_t m = at; m < at + n; m++)
             edge(k, package, k->img->provider[m].package);
-        uint32_t node = name.n && name.p[0] == '/' ? qn_tree_resolve(&k->img->tree, name, true) : QN_NO_NODE;
-        if (n == 0 && node != QN_NO_NODE && k->img->tree.node[node].package != QN_NO_PACKAGE)
-            edge(k, package, k->img->tree.node[node].package);
+        if (n == 0 && name.n && name.p[0] == '/')
+            follow_path(k, package, name);
     }
 }
 

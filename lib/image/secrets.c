@@ -208,8 +208,12 @@ uint32_t qn_secrets_file(struct qn_str path, struct qn_str bytes)
     if (find_key(bytes, &value))
         bits |= QN_SECRET_BIT(QN_SECRET_PRIVATE_KEY) | (key_file(path, bytes) ? QN_SECRET_BIT(QN_SECRET_KEY_FILE) : 0);
     for (size_t i = 0; i < QN_ARRAY_LEN(tokens); i++)
-        if (!(bits & QN_SECRET_BIT(tokens[i].kind)) && find_token(&tokens[i], bytes, &value))
+        if (!(bits & QN_SECRET_BIT(tokens[i].kind)) && find_token(&tokens[i], bytes, &value)) {
             bits |= QN_SECRET_BIT(tokens[i].kind);
+            /* A file that is little else than a token. */
+            if (value.n >= qn_str_trim(bytes).n / 2 && qn_str_chr(qn_str_trim(bytes), '\n') < 0)
+                bits |= QN_SECRET_BIT(QN_SECRET_KEY_FILE);
+        }
     if ((bits & QN_SECRET_BIT(QN_SECRET_PRIVATE_KEY)) && qn_str_ends(path, QN_STR(".json")) &&
         qn_str_find(bytes, QN_STR("\"service_account\"")) >= 0)
         bits |= QN_SECRET_BIT(QN_SECRET_GOOGLE) | QN_SECRET_BIT(QN_SECRET_KEY_FILE);

@@ -38,6 +38,8 @@ START_TEST(tokens)
     HAS("app/x", GITHUB, GITHUB);
     HAS("app/x", "\"" GITLAB "\"", GITLAB);
     HAS("app/x.cfg", "id=" AWS "\n", AWS);
+    HAS("app/token", GITHUB "\n", KEY_FILE);
+    ck_assert(!(bits("app/x", "a\nb = " GITHUB "\n") & QN_SECRET_FILES));
     NONE("app/x", "x" GITHUB);
     NONE("app/x", "_" AWS);
     NONE("app/x", AWS "Z");
