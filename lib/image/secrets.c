@@ -198,6 +198,16 @@ static bool key_file(struct qn_str path, struct qn_str bytes)
            qn_str_ends(path, QN_STR(".key"));
 }
 
+static bool plain_name(struct qn_str path)
+{
+    struct qn_str base = qn_path_base(path);
+    ptrdiff_t dot = qn_str_rchr(base, '.');
+    struct qn_str suffix = qn_str_from(base, dot < 0 ? base.n : (size_t)dot);
+
+    return dot <= 0 || qn_str_eq(suffix, QN_STR(".txt")) || qn_str_eq(suffix, QN_STR(".token")) ||
+           qn_str_eq(suffix, QN_STR(".secret"));
+}
+
 uint32_t qn_secrets_file(struct qn_str path, struct qn_str bytes)
 {
     uint32_t bits = by_name(path, bytes, false);
@@ -210,8 +220,8 @@ uint32_t qn_secrets_file(struct qn_str path, struct qn_str bytes)
     for (size_t i = 0; i < QN_ARRAY_LEN(tokens); i++)
         if (!(bits & QN_SECRET_BIT(tokens[i].kind)) && find_token(&tokens[i], bytes, &value)) {
             bits |= QN_SECRET_BIT(tokens[i].kind);
-            /* A file that is little else than a token. */
-            if (value.n >= qn_str_trim(bytes).n / 2 && qn_str_chr(qn_str_trim(bytes), '\n') < 0)
+            /* A file that is little else than a token, and by its name nothing else. */
+            if (plain_name(path) && value.n >= qn_str_trim(bytes).n / 2 && qn_str_chr(qn_str_trim(bytes), '\n') < 0)
                 bits |= QN_SECRET_BIT(QN_SECRET_KEY_FILE);
         }
     if ((bits & QN_SECRET_BIT(QN_SECRET_PRIVATE_KEY)) && qn_str_ends(path, QN_STR(".json")) &&
