@@ -1,6 +1,7 @@
 #include "rule.h"
 
 #include "base/num.h"
+#include "image/dynamic.h"
 
 static const struct {
     const char *name;
@@ -120,16 +121,41 @@ static int strings(const json_t *obj, const char *key, struct qn_arena *arena, s
     return 0;
 }
 
+/* What profile and use make of a rule. */
+static enum qn_rule_state initial(const struct qn_options *o, int rule)
+{
+    if ((o->use == QN_USE_BUILD && table[rule].build == QN_RULE_OFF) ||
+        (rule == QN_RULE_user && o->user == QN_USER_KEEP))
+        return QN_RULE_OFF;
+    return table[rule].profile[o->profile - QN_SAFE];
+}
+
+void qn_options_for(const struct qn_options *o, const struct qn_image *img, struct qn_options *out, char *because,
+                    size_t size)
+{
+    struct qn_str what;
+
+    because[0] = '\0';
+    *out = *o;
+    if (o->profile != QN_STRICT || o->rule[QN_RULE_unused_files] != QN_RULE_ON || o->chosen[QN_RULE_unused_files])
+        return;
+    uint32_t node = qn_image_dynamic(img, &what);
+    if (node == QN_NO_NODE)
+        return;
+    snprintf(because, size, "/%s makes up what it runs: \"%s\"", QN_Q(img->tree.node[node].path), QN_Q(what));
+    out->profile = QN_STANDARD;
+    for (int i = 0; i < QN_RULE_COUNT; i++)
+        if (!o->chosen[i])
+            out->rule[i] = initial(out, i);
+}
+
 static int read_rules(const json_t *policy, struct qn_options *o, struct qn_err *e)
 {
     json_t *rules, *value;
     const char *key;
 
-    for (int i = 0; i < QN_RULE_COUNT; i++) {
-        o->rule[i] = table[i].profile[o->profile - QN_SAFE];
-        if (o->use == QN_USE_BUILD && table[i].build == QN_RULE_OFF)
-            o->rule[i] = QN_RULE_OFF;
-    }
+    for (int i = 0; i < QN_RULE_COUNT; i++)
+        o->rule[i] = initial(o, i);
     if (qn_json_object_opt(policy, "rules", &rules, e) < 0)
         return -1;
     json_object_foreach (rules, key, value) {
@@ -139,6 +165,7 @@ static int read_rules(const json_t *policy, struct qn_options *o, struct qn_err 
             return qn_fail(e, QN_E_NOT_BUILT, "not built yet: rules.%s", key);
         if (rule < 0)
             return qn_fail(e, QN_E_CONFIG, "policy: rules: there is no rule \"%s\"", QN_Q(qn_str_c(key)));
+        o->chosen[rule] = true;
         const char *state = json_string_value(value);
         if (!state)
             state = "";
@@ -200,8 +227,6 @@ int qn_options_read(const json_t *policy, struct qn_options *out, struct qn_err 
     o.on_doubt = (enum qn_doubt)doubt;
     if (read_rules(policy, &o, e) < 0)
         return -1;
-    if (o.user == QN_USER_KEEP && !json_object_get(json_object_get(policy, "rules"), "user"))
-        o.rule[QN_RULE_user] = QN_RULE_OFF;
     if (strings(keep, "paths", &o.arena, &list, &o.keep.path_count, e) < 0)
         return -1;
     o.keep.paths = list;

@@ -375,9 +375,17 @@ static int run_rules(struct qn_plan *p, struct qn_err *e)
 
 int qn_plan_make(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *out, struct qn_err *e)
 {
-    qn_auto_plan struct qn_plan p = {.img = img, .opt = opt};
+    qn_auto_plan struct qn_plan p = {.img = img, .asked = opt};
+    char because[512];
 
     qn_arena_init(&p.arena, ARENA_MAX);
+    struct qn_options *effective = qn_arena_alloc(&p.arena, 1, sizeof *effective, e);
+    if (!effective)
+        return -1;
+    qn_options_for(opt, img, effective, because, sizeof because);
+    p.opt = effective;
+    if (copied(&p, because, &p.lowered, e) < 0)
+        return -1;
     p.config = json_deep_copy(img->config.root);
     p.fate = qn_xcalloc(img->tree.count, sizeof *p.fate);
     if (!p.config)

@@ -61,8 +61,10 @@ struct qn_rule_result {
 
 struct qn_plan {
     const struct qn_image *img;
-    const struct qn_options *opt;
-    struct qn_fate *fate; /* one per node */
+    const struct qn_options *opt;   /* as they are for this image */
+    const struct qn_options *asked; /* as the policy has them */
+    struct qn_str lowered;          /* why the profile is weaker than asked for, or "" */
+    struct qn_fate *fate;           /* one per node */
     struct qn_change *change;
     size_t changes, change_cap;
     struct qn_finding *finding;

@@ -283,8 +283,10 @@ json_t *qn_report_plan(const struct qn_plan *p, struct qn_err *e)
 
     qn_json_set_c(root, "schema", "quench.report.v1");
     qn_json_set_c(root, "platform", qn_platform_text(&p->img->config.platform, platform));
-    qn_json_set_c(policy, "profile", profile_name(p->opt->profile));
+    qn_json_set_c(policy, "profile", profile_name(p->asked->profile));
     qn_json_set_c(policy, "achieved", profile_name(p->opt->profile));
+    if (p->lowered.n)
+        qn_json_set_str(policy, "because", p->lowered);
     qn_json_set_c(policy, "use", p->opt->use == QN_USE_BUILD ? "build" : "run");
     qn_json_set(root, "policy", policy);
     qn_figures_count(p->img, &before);

@@ -23,6 +23,7 @@ struct qn_options {
     enum qn_profile profile;
     enum qn_use use;
     enum qn_rule_state rule[QN_RULE_COUNT]; /* effective: profile, use, then the policy's own words */
+    bool chosen[QN_RULE_COUNT];             /* the policy names the rule */
     struct qn_keep keep;
     struct qn_str *remove_paths;
     size_t remove_path_count;
@@ -42,6 +43,11 @@ int qn_options_read(const json_t *policy, struct qn_options *out, struct qn_err 
 void qn_options_fini(struct qn_options *o);
 #define qn_auto_options QN_CLEANUP(qn_options_fini)
 
+/* The options that an image gets: those that were asked for, or of a weaker profile when it cannot be told what the
+ * image runs: strict needs scripts whose commands can be read, unless the policy itself switches `unused-files` on.
+ * `because` (of `size` bytes) becomes the reason, or "". `out` borrows from `o`: it is not to be freed. */
+void qn_options_for(const struct qn_options *o, const struct qn_image *img, struct qn_options *out, char *because,
+                    size_t size);
 /* Public name ("package-managers"), documentation and checks of a rule. */
 const char *qn_rule_name(enum qn_rule rule);
 const char *qn_rule_summary(enum qn_rule rule);

@@ -81,12 +81,17 @@ const char *qn_check_name(enum qn_check check)
 
 bool qn_verify_all(const struct qn_verify *v, struct qn_verdict results[QN_CHECK_COUNT])
 {
+    struct qn_options effective;
+    struct qn_verify own = *v;
+    char because[512];
     bool all = true;
 
+    qn_options_for(v->opt, v->before, &effective, because, sizeof because);
+    own.opt = &effective;
     for (int i = 0; i < QN_CHECK_COUNT; i++) {
         results[i].ok = true;
         snprintf(results[i].detail, sizeof results[i].detail, "%s", checks[i].summary);
-        checks[i].run(v, &results[i]);
+        checks[i].run(&own, &results[i]);
         all = all && results[i].ok;
     }
     return all;

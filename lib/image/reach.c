@@ -2,7 +2,7 @@
  * file through links, loaders, libraries, interpreters and the words of scripts. The result is a set: the order of
  * the work list changes which of several reasons is printed, never what is reached. Nodes are taken in path order
  * from each root, so the printed reasons are the same on every machine. */
-#include "image.h"
+#include "reach_int.h"
 #include "secrets.h"
 #include "words.h"
 
@@ -10,15 +10,8 @@
 
 #include <stdlib.h>
 
-struct work {
-    struct qn_image *img;
-    uint32_t *queue;
-    size_t head, count;
-    bool tools; /* what is reached from here on is only for people at the shell of a utility image */
-};
-
 /* Marks a node; the first reason stays, the others are noted. */
-static void reach(struct work *w, uint32_t node, enum qn_why why, uint32_t from)
+static void reach(struct qn_reaching *w, uint32_t node, enum qn_why why, uint32_t from)
 {
     if (node == QN_NO_NODE)
         return;
@@ -32,7 +25,7 @@ static void reach(struct work *w, uint32_t node, enum qn_why why, uint32_t from)
 }
 
 /* Marks a name and, when it is a link, every name on the way to where it leads. */
-static void reach_chain(struct work *w, uint32_t node, enum qn_why why, uint32_t from)
+void qn_reach_chain(struct qn_reaching *w, uint32_t node, enum qn_why why, uint32_t from)
 {
     for (unsigned hop = 0; node != QN_NO_NODE && hop < 40; hop++) {
         reach(w, node, why, from);
@@ -73,7 +66,7 @@ uint32_t qn_image_command(const struct qn_image *img, struct qn_str word)
 }
 
 /* A word that something runs: a path that exists, or a command of the PATH. */
-static void reach_word(struct work *w, struct qn_str word, enum qn_why why, uint32_t from)
+void qn_reach_word(struct qn_reaching *w, struct qn_str word, enum qn_why why, uint32_t from)
 {
     uint32_t n = qn_image_command_name(w->img, word);
 
@@ -81,16 +74,16 @@ static void reach_word(struct work *w, struct qn_str word, enum qn_why why, uint
         return;
     if (!w->tools && qn_str_chr(word, '/') < 0)
         w->img->reach[n].all |= QN_WHY_BY_NAME;
-    reach_chain(w, n, why, from);
+    qn_reach_chain(w, n, why, from);
 }
 
 /* Every word of a command line that names something. */
-static void reach_line(struct work *w, struct qn_str line, enum qn_why why, uint32_t from)
+void qn_reach_line(struct qn_reaching *w, struct qn_str line, enum qn_why why, uint32_t from)
 {
     struct qn_shell_words words = {.rest = line};
     struct qn_str word;
     while (qn_shell_word(&words, &word))
-        reach_word(w, word, why, from);
+        qn_reach_word(w, word, why, from);
 }
 
 static bool is_shell(struct qn_str path)
@@ -99,20 +92,20 @@ static bool is_shell(struct qn_str path)
 }
 
 /* The words of an argument vector: the program, paths, and the text of "-c TEXT". */
-static void reach_argv(struct work *w, const struct qn_words *argv, size_t from, enum qn_why why)
+static void reach_argv(struct qn_reaching *w, const struct qn_words *argv, size_t from, enum qn_why why)
 {
     for (size_t i = from; i < argv->n; i++) {
-        reach_word(w, argv->v[i], why, QN_NO_NODE);
+        qn_reach_word(w, argv->v[i], why, QN_NO_NODE);
         /* Also "--config=/etc/x". */
         if (qn_str_chr(argv->v[i], ' ') >= 0 || qn_str_chr(argv->v[i], '/') >= 0 ||
             (i > 0 && qn_str_eq(argv->v[i - 1], QN_STR("-c"))))
-            reach_line(w, argv->v[i], why, QN_NO_NODE);
+            qn_reach_line(w, argv->v[i], why, QN_NO_NODE);
     }
 }
 
 /* Libraries that are loaded first: paths or names, separated by blanks and colons (ld.so(8)). A name is looked up as
  * for the first dynamic executable. */
-static void reach_preload(struct work *w, struct qn_str list, enum qn_why why)
+static void reach_preload(struct qn_reaching *w, struct qn_str list, enum qn_why why)
 {
     const struct qn_tree *t = &w->img->tree;
     struct qn_str line, part, entry;
@@ -127,15 +120,15 @@ static void reach_preload(struct work *w, struct qn_str list, enum qn_why why)
         while (qn_str_word(&rest, &part))
             while (qn_str_next(&part, ':', &entry)) {
                 if (qn_str_chr(entry, '/') >= 0)
-                    reach_word(w, entry, why, QN_NO_NODE);
+                    qn_reach_word(w, entry, why, QN_NO_NODE);
                 else if (entry.n && any < t->count)
-                    reach_chain(w, qn_image_library_name(w->img, any, entry), why, QN_NO_NODE);
+                    qn_reach_chain(w, qn_image_library_name(w->img, any, entry), why, QN_NO_NODE);
             }
     }
 }
 
 /* Paths in the values of variables: directories stay, files are what somebody reads or starts. */
-static void reach_environment(struct work *w)
+static void reach_environment(struct qn_reaching *w)
 {
     const struct qn_imgconfig *c = &w->img->config;
     struct qn_str value, part;
@@ -148,14 +141,14 @@ static void reach_environment(struct work *w)
         while (qn_str_next(&value, ':', &part)) {
             uint32_t n = part.n > 1 && part.p[0] == '/' ? qn_tree_resolve(&w->img->tree, part, false) : QN_NO_NODE;
             if (n != QN_NO_NODE)
-                reach_chain(w, n, QN_WHY_ENVIRONMENT, QN_NO_NODE);
+                qn_reach_chain(w, n, QN_WHY_ENVIRONMENT, QN_NO_NODE);
         }
     }
     if (qn_imgconfig_env(c, "LD_PRELOAD", &value))
         reach_preload(w, value, QN_WHY_ENVIRONMENT);
 }
 
-static void reach_config(struct work *w)
+static void reach_config(struct qn_reaching *w)
 {
     struct qn_image *img = w->img;
     const struct qn_imgconfig *c = &img->config;
@@ -165,8 +158,8 @@ static void reach_config(struct work *w)
     reach_argv(w, &c->cmd, 0, QN_WHY_CMD);
     if (c->healthcheck.n > 1 && qn_str_eq(c->healthcheck.v[0], QN_STR("CMD-SHELL"))) {
         const struct qn_words *shell = &c->shell;
-        reach_word(w, shell->n ? shell->v[0] : QN_STR("/bin/sh"), QN_WHY_HEALTHCHECK, QN_NO_NODE);
-        reach_line(w, c->healthcheck.v[1], QN_WHY_HEALTHCHECK, QN_NO_NODE);
+        qn_reach_word(w, shell->n ? shell->v[0] : QN_STR("/bin/sh"), QN_WHY_HEALTHCHECK, QN_NO_NODE);
+        qn_reach_line(w, c->healthcheck.v[1], QN_WHY_HEALTHCHECK, QN_NO_NODE);
     } else if (c->healthcheck.n > 1) {
         reach_argv(w, &c->healthcheck, 1, QN_WHY_HEALTHCHECK);
     }
@@ -251,7 +244,7 @@ static bool leftover(struct qn_str path)
 
 /* Executables, scripts and configuration that no package owns are the application, tools by name excepted: those need
  * a reason. What was left in a temporary directory is not. */
-static void reach_unowned(struct work *w)
+static void reach_unowned(struct qn_reaching *w)
 {
     struct qn_image *img = w->img;
 
@@ -270,7 +263,7 @@ static void reach_unowned(struct work *w)
 }
 
 /* An image that starts an interactive shell exists for its tools. */
-static void reach_utility(struct work *w)
+static void reach_utility(struct qn_reaching *w)
 {
     struct qn_str path = qn_imgconfig_path(&w->img->config), dir;
 
@@ -283,12 +276,12 @@ static void reach_utility(struct work *w)
         for (uint32_t i = d + 1, end = qn_tree_end(&w->img->tree, d); i < end; i++) {
             int tool = qn_tool_find(qn_path_base(w->img->tree.node[i].path));
             if (tool < 0 || qn_tool_class(tool) != QN_TOOL_MANAGER)
-                reach_chain(w, i, QN_WHY_UTILITY, QN_NO_NODE);
+                qn_reach_chain(w, i, QN_WHY_UTILITY, QN_NO_NODE);
         }
     }
 }
 
-static void reach_policy(struct work *w, const struct qn_keep *keep)
+static void reach_policy(struct qn_reaching *w, const struct qn_keep *keep)
 {
     struct qn_image *img = w->img;
 
@@ -299,19 +292,19 @@ static void reach_policy(struct work *w, const struct qn_keep *keep)
             if (glob.n && glob.p[0] == '/')
                 glob = qn_str_from(glob, 1);
             if (qn_glob(glob, path))
-                reach_chain(w, i, QN_WHY_POLICY, QN_NO_NODE);
+                qn_reach_chain(w, i, QN_WHY_POLICY, QN_NO_NODE);
         }
     }
     for (size_t k = 0; k < keep->package_count; k++)
         for (size_t p = 0; p < img->package_count; p++)
             if (qn_glob(keep->packages[k], img->package[p].name))
                 for (uint32_t f = 0; f < img->package[p].files; f++)
-                    reach_chain(w, img->package[p].file[f], QN_WHY_POLICY, QN_NO_NODE);
+                    qn_reach_chain(w, img->package[p].file[f], QN_WHY_POLICY, QN_NO_NODE);
     for (size_t k = 0; k < keep->command_count; k++)
-        reach_line(w, keep->commands[k], QN_WHY_COMMAND, QN_NO_NODE);
+        qn_reach_line(w, keep->commands[k], QN_WHY_COMMAND, QN_NO_NODE);
 }
 
-static void reach_mentions(struct work *w, uint32_t node, const struct qn_mentions *m, bool elf)
+void qn_reach_mentions(struct qn_reaching *w, uint32_t node, const struct qn_mentions *m, bool elf)
 {
     for (int i = 0; i < qn_tool_count(); i++) {
         enum qn_tool_class class = qn_tool_class(i);
@@ -321,7 +314,7 @@ static void reach_mentions(struct work *w, uint32_t node, const struct qn_mentio
         bool noise =
             (elf && (class == QN_TOOL_PRIVILEGE || class == QN_TOOL_SERVICE)) || (w->tools && class == QN_TOOL_MANAGER);
         if (qn_mentions_has(m, i) && !noise)
-            reach_word(w, qn_tool_name(i), elf ? QN_WHY_STRINGS : QN_WHY_MENTIONED, node);
+            qn_reach_word(w, qn_tool_name(i), elf ? QN_WHY_STRINGS : QN_WHY_MENTIONED, node);
     }
 }
 
@@ -338,65 +331,31 @@ static bool multi_call(struct qn_str path, bool is_static, const struct qn_menti
     return !is_static && network >= 10;
 }
 
-static void expand_elf(struct work *w, uint32_t node, const struct qn_entry *data)
+static void expand_elf(struct qn_reaching *w, uint32_t node, const struct qn_entry *data)
 {
     const struct qn_image *img = w->img;
     const struct qn_elf_facts *f = &data->elf;
 
     if (f->interp.n)
-        reach_chain(w, qn_tree_resolve(&img->tree, f->interp, false), QN_WHY_INTERPRETER, node);
+        qn_reach_chain(w, qn_tree_resolve(&img->tree, f->interp, false), QN_WHY_INTERPRETER, node);
     for (uint32_t i = 0; i < f->needed_count; i++)
-        reach_chain(w, qn_image_library_name(img, node, f->needed[i]), QN_WHY_NEEDED, node);
+        qn_reach_chain(w, qn_image_library_name(img, node, f->needed[i]), QN_WHY_NEEDED, node);
     if (f->imports & QN_IMPORT_SHELL)
-        reach_word(w, QN_STR("/bin/sh"), QN_WHY_SHELL, node);
+        qn_reach_word(w, QN_STR("/bin/sh"), QN_WHY_SHELL, node);
     bool starts = f->imports & (QN_IMPORT_SHELL | QN_IMPORT_EXEC);
     bool table = multi_call(img->tree.node[node].path, f->is_static, &data->mentions);
     /* A C library names many programs that only its callers could start. */
+    qn_reach_program(w, node);
     if ((starts || f->is_static) && !table && !qn_str_starts(f->soname, QN_STR("libc.")))
-        reach_mentions(w, node, &data->mentions, true);
+        qn_reach_mentions(w, node, &data->mentions, true);
 }
 
-/* Names beside a script: what it sources or calls by its own directory ("$(dirname "$0")/lib/x.sh"). */
-static void reach_beside(struct work *w, uint32_t node, struct qn_str dir, struct qn_str word)
-{
-    const struct qn_tree *t = &w->img->tree;
-
-    for (int whole = 0; whole < 2; whole++) {
-        struct qn_str name = whole ? word : qn_path_base(word);
-        while (name.n && name.p[0] == '/')
-            name = qn_str_from(name, 1);
-        uint32_t n = name.n ? qn_tree_resolve_at(t, dir, name, false) : QN_NO_NODE;
-        if (n != QN_NO_NODE && t->node[n].type == QN_FILE)
-            reach_chain(w, n, QN_WHY_CALLED, node);
-    }
-}
-
-static void expand_script(struct work *w, uint32_t node, const struct qn_entry *data)
-{
-    struct qn_str dir = qn_path_dir(w->img->tree.node[node].path), word;
-    struct qn_shell_words words = {.rest = data->text};
-
-    reach_word(w, data->script.interpreter, QN_WHY_INTERPRETER, node);
-    if (data->script.program.n)
-        reach_word(w, data->script.program, QN_WHY_INTERPRETER, node);
-    reach_mentions(w, node, &data->mentions, false);
-    if (!is_shell(data->script.interpreter) && !is_shell(data->script.program))
-        return;
-    while (qn_shell_word(&words, &word)) {
-        int tool = qn_tool_find(qn_path_base(word));
-        if (word.n >= QN_PATH_MAX || (w->tools && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
-            continue;
-        reach_word(w, word, QN_WHY_CALLED, node);
-        reach_beside(w, node, dir, word);
-    }
-}
-
-static void expand(struct work *w, uint32_t node)
+static void expand(struct qn_reaching *w, uint32_t node)
 {
     const struct qn_node *n = &w->img->tree.node[node];
 
     if (n->type == QN_SYMLINK) {
-        reach_chain(w, node, QN_WHY_LINK, node);
+        qn_reach_chain(w, node, QN_WHY_LINK, node);
         return;
     }
     if (n->type != QN_FILE || !n->data)
@@ -404,18 +363,22 @@ static void expand(struct work *w, uint32_t node)
     if (n->data->content == QN_ELF)
         expand_elf(w, node, n->data);
     else if (n->data->content == QN_SCRIPT)
-        expand_script(w, node, n->data);
+        qn_reach_script(w, node, n->data);
     else if (n->data->content == QN_TEXT)
-        reach_mentions(w, node, &n->data->mentions, false);
+        qn_reach_text(w, node, n->data);
 }
 
 int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_err *e)
 {
-    struct work w = {.img = img};
+    struct qn_reaching w = {.img = img};
 
     img->reach = qn_arena_alloc(&img->arena, img->tree.count, sizeof *img->reach, e);
     w.queue = qn_arena_alloc(&img->arena, img->tree.count, sizeof *w.queue, e);
-    if (!img->reach || !w.queue)
+    if (!img->reach || !w.queue ||
+        qn_names_make(&img->tree, qn_names_program, &img->tree, &img->arena, &w.programs, e) < 0)
+        return -1;
+    w.own = qn_arena_alloc(&img->arena, img->package_count, sizeof *w.own, e);
+    if (!w.own)
         return -1;
     reach_config(&w);
     if (keep)
@@ -427,7 +390,9 @@ int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_e
     reach_utility(&w);
     while (w.head < w.count)
         expand(&w, w.queue[w.head++]);
-    return 0;
+    if (w.failed)
+        *e = w.err;
+    return w.failed ? -1 : 0;
 }
 
 static const char *why_text(enum qn_why why)
