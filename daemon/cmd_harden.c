@@ -124,7 +124,7 @@ static int print(const struct harden *h, const struct qn_oneshot_result *r, stru
             putchar('\n');
         qn_present_hardened(&r->image[i], h->o.src, h->o.dst);
     }
-    return fflush(stdout) == 0 ? 0 : qn_fail(e, QN_E_IO, "writing to standard output failed");
+    return qn_present_flush(e);
 }
 
 static int run(const struct harden *h)

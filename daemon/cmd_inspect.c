@@ -75,7 +75,7 @@ static int print(const struct inspect *t, const struct qn_oneshot_result *r, str
                 putchar('\n');
             qn_present_inspection(&r->image[i], t->o.src);
         }
-        return fflush(stdout) == 0 ? 0 : qn_fail(e, QN_E_IO, "writing to standard output failed");
+        return qn_present_flush(e);
     }
     if (t->format == QN_OUT_SARIF) {
         j = qn_present_sarif(r, t->o.src, true);

@@ -18,7 +18,7 @@ static const struct {
 };
 
 /* Commands of the contract that a later version brings. */
-static const char *const reserved[] = {"explain", "diff", "verify", "advisories", "pin", "ctl", "gc", "scrub"};
+static const char *const reserved[] = {"advisories", "pin", "ctl", "gc", "scrub"};
 
 static bool named(const char *id, const char *name)
 {
@@ -39,7 +39,7 @@ static int help(int status)
         for (char *c = name; *c; c++)
             if (*c == '_')
                 *c = '-';
-        fprintf(out, "  quench %-13s %-28s %s\n", name, commands[i].arguments, commands[i].summary);
+        fprintf(out, "  quench %-13s %-35s %s\n", name, commands[i].arguments, commands[i].summary);
     }
     fputs("\n`quench COMMAND --help` tells more.\n", out);
     return status;

@@ -234,9 +234,28 @@ void qn_oneshot_result_fini(struct qn_oneshot_result *r)
 {
     for (size_t i = 0; i < r->n; i++) {
         json_decref(r->image[i].report);
+        json_decref(r->image[i].answer);
+        qn_derived_facts_free(r->image[i].facts);
         free(r->image[i].before);
         free(r->image[i].after);
     }
     free(r->image);
     *r = (struct qn_oneshot_result){0};
+}
+
+int qn_oneshot_compare(const struct qn_oneshot_options *opt, const struct qn_oneshot_image *a,
+                       const struct qn_oneshot_image *b, json_t **out, struct qn_err *e)
+{
+    struct qn_oneshot o = {.opt = opt};
+
+    if (qn_cli_config(opt->config, &o.settings, e) < 0)
+        return -1;
+    int r = start_workers(&o, e);
+    if (r == 0) {
+        struct qn_derive_env env = {.workers = o.workers, .limits = o.settings.limits, .deadline_ms = -1};
+        r = qn_compare(&env, a->facts, b->facts, out, e);
+    }
+    qn_workers_free(o.workers);
+    qn_settings_fini(&o.settings);
+    return r;
 }

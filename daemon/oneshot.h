@@ -20,9 +20,11 @@ struct qn_oneshot_options {
     const char *config, *policy, *profile, *use, *work;
     struct qn_oneshot_list platform, rule, keep, keep_command;
     bool src_plain_http, dst_plain_http, quiet;
-    bool plan_only;  /* look, do not rewrite */
-    const char *src; /* required */
-    const char *dst; /* NULL: nothing is written */
+    bool plan_only;         /* look, do not rewrite */
+    const json_t *question; /* with plan_only: see service/derive.h */
+    bool contents;          /* likewise */
+    const char *src;        /* required */
+    const char *dst;        /* NULL: nothing is written */
 };
 
 /* Codes of the long options that both commands have, for getopt_long's `val`. */
@@ -51,6 +53,8 @@ struct qn_oneshot_image {
     json_t *report;       /* contract section 6 */
     char *before, *after; /* image configurations; `after` NULL when nothing changed */
     bool unchanged, backed_off;
+    json_t *answer;                 /* to the question */
+    struct qn_derived_facts *facts; /* with `contents` */
 };
 
 struct qn_oneshot_result {
@@ -59,6 +63,10 @@ struct qn_oneshot_result {
     struct qn_digest digest; /* of what the destination's name points at; would point at without one */
     bool backed_off;
 };
+
+/* Compares images of two runs with `contents`: harden/compare.h; the caller owns the document. */
+int qn_oneshot_compare(const struct qn_oneshot_options *o, const struct qn_oneshot_image *a,
+                       const struct qn_oneshot_image *b, json_t **out, struct qn_err *e) QN_MUST_CHECK;
 
 /* Does it all; blocking. Messages name the reference, platform, layer and digest. Besides what a derivation can fail
  * with: USAGE and CONFIG for wrong options, NOT_FOUND when no image is for the platforms asked for, CANCELLED after

@@ -68,6 +68,8 @@ static int derive(struct qn_oneshot *o, const struct qn_item *item, struct qn_st
                                 .cancel = &o->cancel,
                                 .engine = o->engine,
                                 .plan_only = o->opt->plan_only,
+                                .question = o->opt->question,
+                                .contents = o->opt->contents,
                                 .progress = {on_progress, &o->progress}};
 
     qn_oneshot_blobs(o, &source, &env.cache);
@@ -121,7 +123,9 @@ static int remember(struct qn_oneshot *o, const char *platform, struct qn_derive
                                        .before = qn_xstrndup(config),
                                        .after = d->config ? qn_xstrndup(qn_str_n(d->config, d->config_size)) : NULL,
                                        .unchanged = d->unchanged,
-                                       .backed_off = d->backed_off};
+                                       .backed_off = d->backed_off,
+                                       .answer = json_incref(d->answer),
+                                       .facts = qn_steal(d->facts)};
     snprintf(image->platform, sizeof image->platform, "%s", platform);
     o->result.backed_off = o->result.backed_off || d->backed_off;
     return 0;

@@ -33,7 +33,7 @@ static int64_t figure(const json_t *o, const char *key)
 }
 
 /* Control characters (C0, DEL, and C1 as UTF-8 has them) must not reach a terminal. */
-static void print_safe(const char *s)
+void qn_present_safe(const char *s)
 {
     for (const unsigned char *c = (const unsigned char *)s; *c; c++) {
         if (*c < 0x20 || *c == 0x7f)
@@ -174,7 +174,7 @@ static void print_words(const char *label, const json_t *list)
         const char *s = json_string_value(word);
         bool blank = !s || !*s || strpbrk(s, " \t\n\"'") != NULL;
         fputs(blank ? " '" : " ", stdout);
-        print_safe(s ? s : "");
+        qn_present_safe(s ? s : "");
         if (blank)
             putchar('\'');
     }
@@ -220,6 +220,11 @@ json_t *qn_present_sarif(const struct qn_oneshot_result *r, const char *src, boo
     return j;
 }
 
+int qn_present_flush(struct qn_err *e)
+{
+    return fflush(stdout) == 0 ? 0 : qn_fail(e, QN_E_IO, "writing to standard output failed");
+}
+
 int qn_present_json(const json_t *j, struct qn_err *e)
 {
     qn_auto_buf struct qn_buf b = {0};
@@ -261,9 +266,9 @@ static void print_findings(const json_t *report, bool open_only)
         if (n++ == 0)
             printf("\n  %s\n", open_only ? "findings that stay open" : "findings");
         printf("  %-5s  %-13s  ", text(row, "level"), text(row, "check"));
-        print_safe(text(row, "where"));
+        qn_present_safe(text(row, "where"));
         fputs(": ", stdout);
-        print_safe(text(row, "detail"));
+        qn_present_safe(text(row, "detail"));
         fputs(fixed ? " (harden takes it away)\n" : "\n", stdout);
     }
     if (n == 0)
@@ -282,7 +287,7 @@ static void print_rules(const json_t *report, bool planned)
     printf("  %-17s %-14s %8s  %s\n", "rule", "state", "changes", "because");
     json_array_foreach (json_object_get(report, "rules"), i, row) {
         printf("  %-17s %-14s %8zu  ", text(row, "rule"), text(row, "state"), changes(row));
-        print_safe(text(row, "because"));
+        qn_present_safe(text(row, "because"));
         putchar('\n');
     }
 }
@@ -319,7 +324,7 @@ void qn_present_hardened(const struct qn_oneshot_image *image, const char *src, 
     printf("  policy    %s, profile %s, use %s\n", text(policy, "name"), text(policy, "achieved"), text(policy, "use"));
     if (image->backed_off) {
         printf("  backed off from profile %s: ", text(policy, "profile"));
-        print_safe(text(policy, "because"));
+        qn_present_safe(text(policy, "because"));
         putchar('\n');
     }
     print_figures(image);
@@ -355,9 +360,9 @@ void qn_present_inspection(const struct qn_oneshot_image *image, const char *src
         printf("\n  what harden would keep, and why\n");
     json_array_foreach (json_object_get(report, "kept"), i, row) {
         fputs("  ", stdout);
-        print_safe(text(row, "path"));
+        qn_present_safe(text(row, "path"));
         fputs(": ", stdout);
-        print_safe(text(row, "because"));
+        qn_present_safe(text(row, "because"));
         putchar('\n');
     }
     print_rules(report, true);

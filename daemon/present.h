@@ -17,6 +17,18 @@ json_t *qn_present_sarif(const struct qn_oneshot_result *r, const char *src, boo
 /* Prints a document, indented, and a newline; IO when that fails. */
 int qn_present_json(const json_t *j, struct qn_err *e) QN_MUST_CHECK;
 
+/* IO when standard output could not take what was printed. */
+int qn_present_flush(struct qn_err *e) QN_MUST_CHECK;
+/* Prints text of an image, made safe for a terminal. */
+void qn_present_safe(const char *s);
+
+/* Results of the verifier alone as SARIF: objects with "platform", "source" and "verification". */
+json_t *qn_present_sarif_checks(const json_t *list, const char *src);
+/* Answers of explain, verify and diff; `with_platform` puts it in front. */
+void qn_present_explanation(const struct qn_oneshot_image *image, bool with_platform);
+void qn_present_verification(const struct qn_oneshot_image *image, const char *src);
+void qn_present_diff(const json_t *diff, bool with_platform);
+
 /* The table of before and after, rules, open findings. */
 void qn_present_hardened(const struct qn_oneshot_image *image, const char *src, const char *dst);
 /* What an image is made of, findings, what would stay and why, what the rules would do. */

@@ -26,13 +26,33 @@ int64_t qn_time_mono_ms(void)
     return clock_ms(CLOCK_MONOTONIC);
 }
 
+/* Days from 1970-01-01 in the Gregorian calendar. timegm(3) and gmtime(3) would read the
+ * time zone's file, which no worker may. */
+static int64_t days(int year, int month, int day)
+{
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    int64_t past = year - 1;
+    int64_t n = year == 0 ? -366 : past * 365 + past / 4 - past / 100 + past / 400;
+
+    return n - 719162 + before[month - 1] + (leap && month > 2) + day - 1;
+}
+
 void qn_time_format(int64_t seconds, char out[QN_TIME_TEXT])
 {
-    time_t t = (time_t)seconds;
-    struct tm tm;
+    int64_t day = seconds / 86400 - (seconds % 86400 < 0), rest = seconds - day * 86400;
+    int year, month = 12;
 
-    if (!gmtime_r(&t, &tm) || strftime(out, QN_TIME_TEXT, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(out, QN_TIME_TEXT, "1970-01-01T00:00:00Z");
+    if (seconds < days(1, 1, 1) * 86400 || seconds >= days(9999, 12, 31) * 86400)
+        day = rest = 0;
+    /* Close from below, then year by year. */
+    year = (int)((day + 719162) / 366) + 1;
+    while (days(year + 1, 1, 1) <= day)
+        year++;
+    while (days(year, month, 1) > day)
+        month--;
+    snprintf(out, QN_TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02dZ", year, month, (int)(day - days(year, month, 1)) + 1,
+             (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
 }
 
 void qn_time_format_ms(int64_t ms, char out[QN_TIME_TEXT])
@@ -81,14 +101,8 @@ int qn_time_parse(struct qn_str s, int64_t *seconds, struct qn_err *e)
     if (s.p[i] == '.')
         for (i++; i < s.n && s.p[i] >= '0' && s.p[i] <= '9';)
             i++;
-    if (!zone(qn_str_from(s, i), &offset))
+    if (!zone(qn_str_from(s, i), &offset) || month == 0 || day == 0)
         return qn_fail(e, QN_E_MALFORMED, "\"%s\": not an RFC 3339 time", QN_Q(s));
-    struct tm tm = {.tm_year = century * 100 + year - 1900,
-                    .tm_mon = month - 1,
-                    .tm_mday = day,
-                    .tm_hour = hour,
-                    .tm_min = minute,
-                    .tm_sec = second};
-    *seconds = (int64_t)timegm(&tm) - offset;
+    *seconds = days(century * 100 + year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
     return 0;
 }

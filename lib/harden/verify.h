@@ -9,6 +9,8 @@ struct qn_verify {
     const struct qn_image *before;
     const struct qn_image *after;
     const struct qn_options *opt;
+    /* `before` is `after`: there is nothing to compare with, and what is reached must be well by itself. */
+    bool alone;
 };
 
 #define QN_VERDICT_TEXT 512

@@ -18,12 +18,16 @@ void qn_verify_access(const struct qn_verify *v, struct qn_verdict *out)
         const struct qn_node *n = &v->before->tree.node[i];
         if (!qn_image_reached(v->before, i) || n->type != QN_FILE || !n->entry)
             continue;
+        if (v->alone && (!n->data || (n->data->content != QN_ELF && n->data->content != QN_SCRIPT)))
+            continue; /* whether it has to be read is not known */
         uint32_t now = qn_verify_same(v, i);
         if (now == QN_NO_NODE)
             continue; /* another check's business */
-        unsigned had = reachable(v->before, i, gid_before), has = reachable(v->after, now, gid_after);
+        unsigned had = v->alone ? 7 : reachable(v->before, i, gid_before), has = reachable(v->after, now, gid_after);
         /* Executables are run, not read; writing is the state directories' business. */
         unsigned want = n->data && n->data->content == QN_ELF && (n->mode & 0111) ? 1 : 5;
+        if (v->alone && !(n->mode & 0111))
+            want = 4; /* a library, or what a shell sources */
         if (had & want & ~has)
             qn_verdict_fail(out, "/%s (mode %04o, uid %u) is out of reach of uid %u", QN_Q(n->path),
                             v->after->tree.node[now].mode, v->after->tree.node[now].uid, v->after->run_uid);

@@ -47,7 +47,8 @@ static void lists(const struct qn_verify *v, struct qn_verdict *out)
             continue;
         while (qn_dpkg_list_next(&text, &path))
             if (path.n && qn_tree_resolve(a, path, false) == QN_NO_NODE &&
-                qn_tree_resolve(&v->before->tree, path, false) != QN_NO_NODE)
+                (v->alone ? !qn_plan_documentation(path)
+                          : qn_tree_resolve(&v->before->tree, path, false) != QN_NO_NODE))
                 qn_verdict_fail(out, "/%s names /%s, which is gone", QN_Q(a->node[i].path), QN_Q(path));
     }
 }
@@ -62,7 +63,7 @@ static bool library(void *ctx, struct qn_str path)
     const struct library *l = ctx;
 
     if (qn_tree_resolve(&l->v->after->tree, path, true) == QN_NO_NODE &&
-        qn_tree_resolve(&l->v->before->tree, path, true) != QN_NO_NODE)
+        (l->v->alone || qn_tree_resolve(&l->v->before->tree, path, true) != QN_NO_NODE))
         qn_verdict_fail(l->out, "/etc/ld.so.cache names %s, which is gone", QN_Q(path));
     return true;
 }

@@ -11,15 +11,15 @@ static void one(const struct qn_verify *v, const struct qn_words *words, const c
     if (words->n == 0)
         return;
     uint32_t old = qn_image_command(v->before, words->v[0]);
-    if (old == QN_NO_NODE)
+    if (old == QN_NO_NODE && !v->alone)
         return; /* did not start before either */
     uint32_t now = qn_image_command(v->after, words->v[0]);
     if (now == QN_NO_NODE)
-        qn_verdict_fail(out, "%s \"%s\" is gone", what, QN_Q(words->v[0]));
+        qn_verdict_fail(out, "%s \"%s\" is missing", what, QN_Q(words->v[0]));
     else if (!qn_str_eq(v->before->tree.node[old].path, v->after->tree.node[now].path))
         qn_verdict_fail(out, "%s \"%s\" would be another file: /%s", what, QN_Q(words->v[0]),
                         QN_Q(v->after->tree.node[now].path));
-    else if (may_run(v->before, old) && !may_run(v->after, now))
+    else if ((v->alone || may_run(v->before, old)) && !may_run(v->after, now))
         qn_verdict_fail(out, "%s /%s may not be run by uid %u", what, QN_Q(v->after->tree.node[now].path),
                         v->after->run_uid);
 }

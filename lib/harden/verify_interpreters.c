@@ -15,12 +15,12 @@ void qn_verify_interpreters(const struct qn_verify *v, struct qn_verdict *out)
             continue;
         }
         struct qn_str interpreter = n->data->script.interpreter;
-        if (qn_tree_resolve(&b->tree, interpreter, true) != QN_NO_NODE &&
+        if ((v->alone || qn_tree_resolve(&b->tree, interpreter, true) != QN_NO_NODE) &&
             qn_tree_resolve(&v->after->tree, interpreter, true) == QN_NO_NODE)
-            qn_verdict_fail(out, "/%s: its interpreter %s is gone", QN_Q(n->path), QN_Q(interpreter));
+            qn_verdict_fail(out, "/%s: its interpreter %s is missing", QN_Q(n->path), QN_Q(interpreter));
         struct qn_str program = n->data->script.program;
-        if (program.n && qn_image_command(b, program) != QN_NO_NODE &&
+        if (program.n && (v->alone || qn_image_command(b, program) != QN_NO_NODE) &&
             qn_image_command(v->after, program) == QN_NO_NODE)
-            qn_verdict_fail(out, "/%s: its interpreter %s is gone", QN_Q(n->path), QN_Q(program));
+            qn_verdict_fail(out, "/%s: its interpreter %s is missing", QN_Q(n->path), QN_Q(program));
     }
 }

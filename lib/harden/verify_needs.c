@@ -1,4 +1,5 @@
-/* Every shared library and loader that resolved in the source resolves in the result. */
+/* Every shared library and loader that resolved in the source resolves in the result. Alone, those of whatever is
+ * reached are there. */
 #include "verify.h"
 
 static void one(const struct qn_verify *v, uint32_t i, struct qn_verdict *out)
@@ -9,13 +10,15 @@ static void one(const struct qn_verify *v, uint32_t i, struct qn_verdict *out)
 
     if (old == QN_NO_NODE || !v->before->tree.node[old].data || v->before->tree.node[old].data->content != QN_ELF)
         return;
-    if (f->interp.n && qn_tree_resolve(&v->before->tree, f->interp, true) != QN_NO_NODE &&
+    if (v->alone && !qn_image_reached(v->after, i))
+        return;
+    if (f->interp.n && (v->alone || qn_tree_resolve(&v->before->tree, f->interp, true) != QN_NO_NODE) &&
         qn_tree_resolve(&v->after->tree, f->interp, true) == QN_NO_NODE)
-        qn_verdict_fail(out, "/%s: its loader %s is gone", QN_Q(n->path), QN_Q(f->interp));
+        qn_verdict_fail(out, "/%s: its loader %s is missing", QN_Q(n->path), QN_Q(f->interp));
     for (uint32_t k = 0; k < f->needed_count; k++)
-        if (qn_image_library(v->before, old, f->needed[k]) != QN_NO_NODE &&
+        if ((v->alone || qn_image_library(v->before, old, f->needed[k]) != QN_NO_NODE) &&
             qn_image_library(v->after, i, f->needed[k]) == QN_NO_NODE)
-            qn_verdict_fail(out, "/%s: its library %s is gone", QN_Q(n->path), QN_Q(f->needed[k]));
+            qn_verdict_fail(out, "/%s: its library %s is missing", QN_Q(n->path), QN_Q(f->needed[k]));
 }
 
 void qn_verify_needs(const struct qn_verify *v, struct qn_verdict *out)

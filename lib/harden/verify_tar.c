@@ -25,7 +25,7 @@ void qn_verify_tar(const struct qn_verify *v, struct qn_verdict *out)
 {
     struct faults before = {0}, after = {0};
 
-    for (size_t i = 0; i < v->before->tree.layer_count; i++) {
+    for (size_t i = 0; i < v->before->tree.layer_count && !v->alone; i++) {
         struct faults f = count(&v->before->tree.layer[i]);
         before.links += f.links;
         before.duplicates += f.duplicates;

@@ -26,8 +26,10 @@ void qn_verify_users(const struct qn_verify *v, struct qn_verdict *out)
         group = qn_str_from(user, (size_t)colon + 1);
         user = qn_str_head(user, (size_t)colon);
     }
-    if (!known(v->after, "etc/passwd", QN_ROWS_PASSWD, user) && known(v->before, "etc/passwd", QN_ROWS_PASSWD, user))
+    if (!known(v->after, "etc/passwd", QN_ROWS_PASSWD, user) &&
+        (v->alone || known(v->before, "etc/passwd", QN_ROWS_PASSWD, user)))
         qn_verdict_fail(out, "user \"%s\" is in no passwd file", QN_Q(user));
-    if (!known(v->after, "etc/group", QN_ROWS_GROUP, group) && known(v->before, "etc/group", QN_ROWS_GROUP, group))
+    if (!known(v->after, "etc/group", QN_ROWS_GROUP, group) &&
+        (v->alone || known(v->before, "etc/group", QN_ROWS_GROUP, group)))
         qn_verdict_fail(out, "group \"%s\" is in no group file", QN_Q(group));
 }

@@ -66,7 +66,8 @@ static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_a
         if (qn_buf_u64(b, longs[i], e) < 0)
             return -1;
     if (qn_buf_lstr(b, n->path, e) < 0 || qn_buf_lstr(b, n->link, e) < 0 || qn_buf_lstr(b, n->uname, e) < 0 ||
-        qn_buf_lstr(b, n->gname, e) < 0 || qn_buf_lstr(b, n->pax, e) < 0 || (n->sparse && put_segments(b, n, e) < 0))
+        qn_buf_lstr(b, n->gname, e) < 0 || qn_buf_lstr(b, n->pax, e) < 0 || qn_buf_lstr(b, n->hash, e) < 0 ||
+        (n->sparse && put_segments(b, n, e) < 0))
         return -1;
     if (n->content == QN_ELF)
         return put_elf(b, &n->elf, e);
@@ -233,6 +234,7 @@ static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *aren
     n->uname = qn_cur_lstr(c);
     n->gname = qn_cur_lstr(c);
     n->pax = qn_cur_lstr(c);
+    n->hash = qn_cur_lstr(c);
     n->sparse = flags & FLAG_SPARSE;
     n->caps = flags & FLAG_CAPS;
     n->captured = flags & FLAG_WHOLE;

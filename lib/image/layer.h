@@ -84,7 +84,8 @@ struct qn_entry {
     struct qn_str path; /* canonical: no leading slash; "" is the root */
     struct qn_str link; /* symlink: target as it stands; hard link: canonical path */
     struct qn_str uname, gname;
-    struct qn_str pax; /* extension records to keep when the header is written anew ("LEN KEY=VALUE\n"...) */
+    struct qn_str hash; /* SHA-256 of a file's stored content, when the scan was asked for it; else empty */
+    struct qn_str pax;  /* extension records to keep when the header is written anew ("LEN KEY=VALUE\n"...) */
     enum qn_entry_type type;
     enum qn_content content;
     uint32_t mode; /* 07777 */

@@ -11,8 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SPILL_BUFFER (256u << 10)
-#define NAMES_MAX    (256u << 20)
+#define SPILL_BUFFER  (256u << 10)
+#define QN_HASH_BYTES 32
+#define NAMES_MAX     (256u << 20)
 
 struct qn_scan_state {
     struct qn_scan_options opt;
@@ -156,11 +157,22 @@ static int on_entry(void *ctx, const struct qn_tar_entry *t, struct qn_err *e)
     return 0;
 }
 
+static int hash_content(struct qn_scan_state *s, struct qn_entry *n, struct qn_str bytes, struct qn_err *e)
+{
+    struct qn_digest d = qn_digest_of(bytes);
+
+    return qn_arena_str(&s->arena, qn_str_n(d.bytes, QN_HASH_BYTES), &n->hash, e);
+}
+
 /* The content of the entry that just ended, through a window of the spill file. */
 static int look_at(struct qn_scan_state *s, struct qn_entry *n, struct qn_str bytes, struct qn_err *e)
 {
     uint64_t keep = qn_content_capture(n->path, n->size, bytes);
 
+    if (s->opt.contents && hash_content(s, n, bytes, e) < 0)
+        return -1;
+    if (!qn_content_wanted(n->path, n->size, qn_str_head(bytes, 4)))
+        return 0;
     if (keep) {
         n->captured = true;
         n->text = qn_str_head(bytes, (size_t)keep);
@@ -196,7 +208,7 @@ static int on_entry_end(void *ctx, struct qn_err *e)
                qn_fd_pread(s->opt.spill, head, (size_t)QN_MIN(n->size, sizeof head), n->data, &got, e) < 0) {
         return -1;
     }
-    if (!qn_content_wanted(n->path, n->size, qn_str_n(head, got)))
+    if (!s->opt.contents && !qn_content_wanted(n->path, n->size, qn_str_n(head, got)))
         return 0;
     if (n->data >= s->tar_size - s->pending)
         return look_at(s, n, qn_str_n(s->spill + (n->data - (s->tar_size - s->pending)), (size_t)n->size), e);

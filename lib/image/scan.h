@@ -11,9 +11,10 @@
 struct qn_scan_options {
     enum qn_compression compression;
     struct qn_limits limits;
-    int spill;    /* gets the uncompressed tar, from its start; must be readable as well */
-    int facts;    /* gets the facts file, from its start */
-    bool diff_id; /* hash the uncompressed tar */
+    int spill;     /* gets the uncompressed tar, from its start; must be readable as well */
+    int facts;     /* gets the facts file, from its start */
+    bool diff_id;  /* hash the uncompressed tar */
+    bool contents; /* hash every file's content: for comparing images, never for facts that are cached */
 };
 
 struct qn_scan_result {

@@ -244,8 +244,14 @@ static int run(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e
 
     if (qn_derive_each(d, "fetch", qn_derive_scan, e) < 0)
         return -1;
-    if (d->env->plan_only)
-        return qn_derive_plan(d, e) < 0 ? -1 : qn_derive_unchanged(d, out, e);
+    if (d->env->plan_only) {
+        if (qn_derive_plan(d, e) < 0 || qn_derive_unchanged(d, out, e) < 0)
+            return -1;
+        out->answer = json_incref(json_object_get(d->plan, "answer"));
+        if (d->env->contents)
+            out->facts = qn_derive_facts(d);
+        return 0;
+    }
     for (;;) {
         if (attempt(d, &empty, e) < 0)
             return -1;
@@ -303,5 +309,7 @@ void qn_derived_fini(struct qn_derived *d)
     free(d->config);
     free(d->new_layers);
     json_decref(d->report);
+    json_decref(d->answer);
+    qn_derived_facts_free(d->facts);
     *d = (struct qn_derived){0};
 }

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "formats/manifest.h"
-#include "worker/spawn.h"
+#include "worker/handle_image.h"
 
 #include <stdatomic.h>
 
@@ -64,7 +64,9 @@ struct qn_derive_env {
     int64_t deadline_ms;       /* monotonic; -1: none */
     const atomic_bool *cancel; /* may be NULL */
     const char *engine;
-    bool plan_only; /* stop after the plan: the result is the source, the report says what would be */
+    bool plan_only;         /* stop after the plan: the result is the source, the report says what would be */
+    const json_t *question; /* asked along with the plan (worker/handle_image.h); NULL: nothing */
+    bool contents;          /* with plan_only: the facts hash contents, and go to the result, for qn_compare() */
     struct qn_derive_cache cache;
     struct qn_derive_progress progress;
 };
@@ -89,7 +91,17 @@ struct qn_derived {
     struct qn_digest config_digest;
     struct qn_digest *new_layers; /* heap: digests given to rewrite_put or found by rewrite_get */
     size_t new_layer_count;
-    json_t *report; /* owned */
+    json_t *report;                 /* owned */
+    json_t *answer;                 /* to env->question; owned */
+    struct qn_derived_facts *facts; /* with env->contents; owned */
+};
+
+/* What was learned of an image's layers. */
+struct qn_derived_facts {
+    int bundle; /* facts of all layers, one behind the other */
+    size_t count;
+    struct qn_extent *extent; /* where each one's are */
+    struct qn_str config;     /* the configuration's bytes */
 };
 
 /* Derives. `bytes` are the source manifest's, verified by the caller. MALFORMED and LIMIT name layer and entry; VERIFY
@@ -99,6 +111,11 @@ int qn_derive(const struct qn_derive_env *env, const struct qn_derive_source *so
               struct qn_derived *out, struct qn_err *e) QN_MUST_CHECK;
 void qn_derived_fini(struct qn_derived *d);
 #define qn_auto_derived QN_CLEANUP(qn_derived_fini)
+
+/* Compares two images by the facts of their derivations: harden/compare.h. */
+int qn_compare(const struct qn_derive_env *env, const struct qn_derived_facts *before,
+               const struct qn_derived_facts *after, json_t **out, struct qn_err *e) QN_MUST_CHECK;
+void qn_derived_facts_free(struct qn_derived_facts *f); /* NULL is fine */
 
 /* "0.1.0+zlib-...": version, codecs and SQLite; part of every derivation's key. `out` has 256 bytes. */
 void qn_engine_text(char out[256]);

@@ -6,7 +6,6 @@
 
 #include "base/mem.h"
 #include "formats/compression.h"
-#include "worker/handle_image.h"
 
 #include <pthread.h>
 
@@ -61,6 +60,8 @@ int qn_derive_verify(struct qn_derivation *d, struct qn_err *e) QN_MUST_CHECK;
 /* Manifest, report and digests of the result. */
 int qn_derive_assemble(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e) QN_MUST_CHECK;
 int qn_derive_unchanged(struct qn_derivation *d, struct qn_derived *out, struct qn_err *e) QN_MUST_CHECK;
+/* The facts of the source, which leave the derivation; after the plan. */
+struct qn_derived_facts *qn_derive_facts(struct qn_derivation *d);
 /* Scans a file that is complete, in a worker. */
 int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int facts, struct qn_scan_reply *out,
                         struct qn_err *e) QN_MUST_CHECK;

@@ -21,7 +21,8 @@ static int scan_opened(void *arg, int fd, struct qn_err *e)
 {
     struct scanning *s = arg;
     s->asked = true;
-    return qn_worker_request_scan(s->w, fd, s->l->spill, s->l->facts, &s->d->env->limits, false, e);
+    return qn_worker_request_scan(s->w, fd, s->l->spill, s->l->facts, &s->d->env->limits,
+                                  s->d->env->contents ? QN_SCAN_CONTENTS : 0, e);
 }
 
 static void report_fetch(struct qn_derivation *d, struct qn_work_layer *l, uint64_t available)
@@ -149,7 +150,7 @@ int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int fa
 
     qn_buf_init(&reply, 65536);
     if (spill < 0 || qn_workers_take(d->env->workers, &w, e) < 0 ||
-        qn_worker_request_scan(w, blob, spill, facts, &d->env->limits, true, e) < 0 ||
+        qn_worker_request_scan(w, blob, spill, facts, &d->env->limits, QN_SCAN_DIFF_ID, e) < 0 ||
         qn_worker_progress(w, size, true, e) < 0 || qn_derive_wait(d, w, &reply, e) < 0)
         return -1;
     return qn_scan_reply_read(qn_buf_view(&reply), out, e);

@@ -71,8 +71,8 @@ int qn_derive_plan(struct qn_derivation *d, struct qn_err *e)
         d->env->progress.report(d->env->progress.ctx, "plan", 0, 0);
     if (source_bundle(d, e) < 0 || (d->pieces = qn_derive_tmp(d, e)) < 0 ||
         qn_workers_take(d->env->workers, &w, e) < 0 ||
-        qn_worker_request_plan(w, d->bundle, d->extent, d->count, qn_buf_view(&d->config), d->document, d->pieces,
-                               &d->env->limits, e) < 0 ||
+        qn_worker_request_plan(w, d->bundle, d->extent, d->count, qn_buf_view(&d->config), d->document,
+                               d->env->question, d->pieces, &d->env->limits, e) < 0 ||
         qn_derive_wait(d, w, &reply, e) < 0 || qn_json_parse(qn_buf_view(&reply), ANSWER_MAX, &d->plan, e) < 0 ||
         qn_json_array_opt(d->plan, "layers", &layers, e) < 0)
         return qn_err_wrap(e, "plan");

@@ -51,5 +51,7 @@ int qn_handle_plan(struct qn_child *child, struct qn_str payload, const int *fds
                    struct qn_err *e) QN_MUST_CHECK;
 int qn_handle_verify(struct qn_child *child, struct qn_str payload, const int *fds, size_t nfds, struct qn_buf *reply,
                      struct qn_err *e) QN_MUST_CHECK;
+int qn_handle_compare(struct qn_child *child, struct qn_str payload, const int *fds, size_t nfds, struct qn_buf *reply,
+                      struct qn_err *e) QN_MUST_CHECK;
 
 #endif

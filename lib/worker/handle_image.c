@@ -34,13 +34,14 @@ static int send(struct qn_worker *w, enum qn_message m, const json_t *payload, c
 }
 
 int qn_worker_request_scan(struct qn_worker *w, int layer, int spill, int facts, const struct qn_limits *limits,
-                           bool diff_id, struct qn_err *e)
+                           unsigned what, struct qn_err *e)
 {
     qn_auto_json json_t *o = json_object();
     const int fds[] = {layer, spill, facts};
 
     qn_json_set(o, "limits", limits_json(limits));
-    qn_json_set_bool(o, "diff_id", diff_id);
+    qn_json_set_bool(o, "diff_id", what & QN_SCAN_DIFF_ID);
+    qn_json_set_bool(o, "contents", what & QN_SCAN_CONTENTS);
     return send(w, QN_M_SCAN, o, fds, QN_ARRAY_LEN(fds), e);
 }
 
@@ -69,8 +70,8 @@ int qn_scan_reply_read(struct qn_str reply, struct qn_scan_reply *out, struct qn
 }
 
 int qn_worker_request_plan(struct qn_worker *w, int bundle, const struct qn_extent *layers, size_t count,
-                           struct qn_str config, const json_t *policy, int pieces, const struct qn_limits *limits,
-                           struct qn_err *e)
+                           struct qn_str config, const json_t *policy, const json_t *question, int pieces,
+                           const struct qn_limits *limits, struct qn_err *e)
 {
     qn_auto_json json_t *o = json_object();
     const int fds[] = {bundle, pieces};
@@ -79,6 +80,8 @@ int qn_worker_request_plan(struct qn_worker *w, int bundle, const struct qn_exte
     qn_json_set(o, "policy", json_deep_copy(policy));
     qn_json_set(o, "facts", extents_json(layers, count));
     qn_json_set_str(o, "config", config);
+    if (question)
+        qn_json_set(o, "question", json_deep_copy(question));
     return send(w, QN_M_PLAN, o, fds, QN_ARRAY_LEN(fds), e);
 }
 
@@ -102,4 +105,15 @@ int qn_worker_request_verify(struct qn_worker *w, int bundle, const struct qn_im
     qn_json_set(o, "before", image_json(before));
     qn_json_set(o, "after", image_json(after));
     return send(w, QN_M_VERIFY, o, fds, QN_ARRAY_LEN(fds), e);
+}
+
+int qn_worker_request_compare(struct qn_worker *w, const int bundle[2], const struct qn_image_ref image[2],
+                              const struct qn_limits *limits, struct qn_err *e)
+{
+    qn_auto_json json_t *o = json_object();
+
+    qn_json_set(o, "limits", limits_json(limits));
+    qn_json_set(o, "before", image_json(&image[0]));
+    qn_json_set(o, "after", image_json(&image[1]));
+    return send(w, QN_M_COMPARE, o, bundle, 2, e);
 }

@@ -20,18 +20,21 @@ struct qn_scan_reply {
     uint64_t entries, tar_size, facts_size;
     struct qn_digest diff_id; /* none unless asked for */
 };
+/* What a scan looks for beside the usual. */
+enum { QN_SCAN_DIFF_ID = 1, QN_SCAN_CONTENTS = 2 };
 /* Sends SCAN: `layer` is the (possibly still growing) blob, `spill` and `facts` are empty files. Call
  * qn_worker_progress() as bytes arrive. */
 int qn_worker_request_scan(struct qn_worker *w, int layer, int spill, int facts, const struct qn_limits *limits,
-                           bool diff_id, struct qn_err *e) QN_MUST_CHECK;
+                           unsigned what, struct qn_err *e) QN_MUST_CHECK;
 int qn_scan_reply_read(struct qn_str reply, struct qn_scan_reply *out, struct qn_err *e) QN_MUST_CHECK;
 
 /* Sends PLAN: the bundle's extents are the layers, lowest first; piece lists are written to `pieces`. `policy` is the
  * canonical policy document. The answer: {"empty", "layers": [{"touched", "entries", "pieces": [off, len], "edits"}],
- * "config", "report"}. */
+ * "config", "report"}. `question` (may be NULL) is answered along with it, under "answer": {"explain": PATH or PACKAGE}
+ * (harden/explain.h) or {"verify": true}: the verifier alone, as VERIFY answers. */
 int qn_worker_request_plan(struct qn_worker *w, int bundle, const struct qn_extent *layers, size_t count,
-                           struct qn_str config, const json_t *policy, int pieces, const struct qn_limits *limits,
-                           struct qn_err *e) QN_MUST_CHECK;
+                           struct qn_str config, const json_t *policy, const json_t *question, int pieces,
+                           const struct qn_limits *limits, struct qn_err *e) QN_MUST_CHECK;
 
 /* One image of a VERIFY request. */
 struct qn_image_ref {
@@ -43,5 +46,10 @@ struct qn_image_ref {
 int qn_worker_request_verify(struct qn_worker *w, int bundle, const struct qn_image_ref *before,
                              const struct qn_image_ref *after, const json_t *policy, const struct qn_limits *limits,
                              struct qn_err *e) QN_MUST_CHECK;
+
+/* Sends COMPARE: two images, each in a bundle of its own, scanned with QN_SCAN_CONTENTS. The answer is that of
+ * harden/compare.h. */
+int qn_worker_request_compare(struct qn_worker *w, const int bundle[2], const struct qn_image_ref image[2],
+                              const struct qn_limits *limits, struct qn_err *e) QN_MUST_CHECK;
 
 #endif

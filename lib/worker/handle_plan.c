@@ -3,7 +3,9 @@
 
 #include "base/fd.h"
 #include "harden/emit.h"
+#include "harden/explain.h"
 #include "harden/report.h"
+#include "harden/verify.h"
 
 #define PIECES_MAX (256u << 20)
 
@@ -35,7 +37,7 @@ static int emit_layer(const struct qn_plan *p, uint32_t layer, int out, uint64_t
     return 0;
 }
 
-static int answer(const struct qn_plan *p, int out, struct qn_buf *reply, struct qn_err *e)
+static int answer(const struct qn_plan *p, json_t *said, int out, struct qn_buf *reply, struct qn_err *e)
 {
     qn_auto_json json_t *o = json_object();
     qn_auto_buf struct qn_buf config = {0};
@@ -44,6 +46,8 @@ static int answer(const struct qn_plan *p, int out, struct qn_buf *reply, struct
     bool empty = qn_plan_empty(p);
 
     qn_json_set(o, "layers", layers);
+    if (said)
+        qn_json_set(o, "answer", json_incref(said));
     for (uint32_t i = 0; i < p->img->tree.layer_count; i++)
         if (emit_layer(p, i, out, &at, layers, e) < 0)
             return -1;
@@ -61,10 +65,35 @@ static int answer(const struct qn_plan *p, int out, struct qn_buf *reply, struct
     return qn_json_print(o, reply, e);
 }
 
+static json_t *verify_alone(const struct qn_plan *p)
+{
+    struct qn_verify v = {.before = p->img, .after = p->img, .opt = p->opt, .alone = true};
+    struct qn_verdict results[QN_CHECK_COUNT];
+    json_t *o = json_object();
+
+    qn_json_set_bool(o, "ok", qn_verify_all(&v, results));
+    qn_json_set(o, "verification", qn_verify_json(results));
+    return o;
+}
+
+/* The answer to what was asked along with the plan; NULL without an error when nothing was. */
+static int answer_question(const struct qn_plan *p, const json_t *question, json_t **out, struct qn_err *e)
+{
+    struct qn_str what;
+
+    if (qn_json_str_opt(question, "explain", &what, e) < 0)
+        return -1;
+    if (json_is_true(json_object_get(question, "verify")))
+        *out = verify_alone(p);
+    else if (what.n && !(*out = qn_explain(p, what, e)))
+        return -1;
+    return 0;
+}
+
 int qn_handle_plan(struct qn_child *child, struct qn_str payload, const int *fds, size_t nfds, struct qn_buf *reply,
                    struct qn_err *e)
 {
-    qn_auto_json json_t *request = NULL;
+    qn_auto_json json_t *request = NULL, *said = NULL;
     qn_auto_mapped struct qn_mapped bundle = {0};
     qn_auto_options struct qn_options opt = {0};
     qn_auto_handled struct qn_handled_image h = {0};
@@ -81,7 +110,8 @@ int qn_handle_plan(struct qn_child *child, struct qn_str payload, const int *fds
     if (qn_handle_image(request, qn_str_n(bundle.p, bundle.n), &limits, &opt.keep, &h, e) < 0)
         return -1;
     qn_child_note(child, "running the rules");
-    if (qn_plan_make(&h.image, &opt, &plan, e) < 0)
+    const json_t *question = json_object_get(request, "question");
+    if (qn_plan_make(&h.image, &opt, &plan, e) < 0 || (question && answer_question(&plan, question, &said, e) < 0))
         return -1;
-    return answer(&plan, fds[1], reply, e);
+    return answer(&plan, said, fds[1], reply, e);
 }

@@ -64,6 +64,7 @@ int qn_handle_scan(struct qn_child *child, struct qn_str payload, const int *fds
     opt.spill = fds[1];
     opt.facts = fds[2];
     opt.diff_id = json_is_true(json_object_get(request, "diff_id"));
+    opt.contents = json_is_true(json_object_get(request, "contents"));
     if (sniff(&in, chunk, &n, e) < 0)
         return -1;
     opt.compression = qn_compression_detect(qn_str_n(chunk, n));

@@ -27,7 +27,7 @@ int qn_handle_verify(struct qn_child *child, struct qn_str payload, const int *f
     if (qn_handle_image(json_object_get(request, "before"), bytes, &limits, &opt.keep, &before, e) < 0 ||
         qn_handle_image(json_object_get(request, "after"), bytes, &limits, &opt.keep, &after, e) < 0)
         return -1;
-    struct qn_verify v = {&before.image, &after.image, &opt};
+    struct qn_verify v = {.before = &before.image, .after = &after.image, .opt = &opt};
     qn_child_note(child, "checking the result");
     qn_json_set_bool(o, "ok", qn_verify_all(&v, results));
     qn_json_set(o, "verification", qn_verify_json(results));

@@ -203,7 +203,7 @@ void fixture_verified(const struct fixture *f)
     struct qn_verdict results[QN_CHECK_COUNT];
 
     fixture_after(f, &after, NULL);
-    struct qn_verify v = {&f->image, &after.image, &f->opt};
+    struct qn_verify v = {.before = &f->image, .after = &after.image, .opt = &f->opt};
     qn_verify_all(&v, results);
     for (int i = 0; i < QN_CHECK_COUNT; i++)
         ck_assert_msg(results[i].ok, "%s: %s", qn_check_name((enum qn_check)i), results[i].detail);
@@ -212,7 +212,7 @@ void fixture_verified(const struct fixture *f)
 struct qn_verdict fixture_check(const struct fixture *before, const struct fixture *after, enum qn_check check)
 {
     struct qn_verdict results[QN_CHECK_COUNT];
-    struct qn_verify v = {&before->image, &after->image, &before->opt};
+    struct qn_verify v = {.before = &before->image, .after = &after->image, .opt = &before->opt};
 
     qn_verify_all(&v, results);
     return results[check];
