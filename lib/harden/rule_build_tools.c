@@ -84,12 +84,12 @@ static const char *builder(const struct qn_image *img)
     for (uint32_t i = 1; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
         struct qn_str base = qn_path_base(n->path);
-        if (!qn_image_reached(img, i) || n->type == QN_DIR || !(n->mode & 0111) || !qn_rule_in_path(img, i))
+        if (!qn_image_reached(img, i) || n->type == QN_DIR || !(n->mode & 0111) || !started(img, i))
             continue;
         /* "x86_64-linux-gnu-gcc-12" */
         ptrdiff_t gcc = qn_str_find(base, QN_STR("-gcc"));
         for (size_t k = 0; builders[k]; k++)
-            if (started(img, i) && (qn_str_eq_c(base, builders[k]) || gcc > 0))
+            if ((qn_str_eq_c(base, builders[k]) || gcc > 0) && qn_rule_in_path(img, i))
                 return builders[k];
     }
     return NULL;

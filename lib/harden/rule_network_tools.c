@@ -61,10 +61,10 @@ int qn_rule_network_tools(const struct qn_image *img, const struct qn_options *o
         return -1;
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
-        if ((n->type != QN_FILE && n->type != QN_SYMLINK) || !qn_rule_in_path(img, i))
+        if (n->type != QN_FILE && n->type != QN_SYMLINK)
             continue;
         int tool = qn_tool_find(qn_path_base(n->path));
-        if (tool >= 0 && qn_tool_class(tool) == QN_TOOL_NETWORK &&
+        if (tool >= 0 && qn_tool_class(tool) == QN_TOOL_NETWORK && qn_rule_in_path(img, i) &&
             qn_plan_remove(plan, i, "network tool that nothing in the image calls", e) < 0)
             return -1;
     }

@@ -19,12 +19,12 @@ int qn_rule_privilege_tools(const struct qn_image *img, const struct qn_options 
     for (uint32_t i = 1; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
         struct qn_str base = qn_path_base(n->path);
-        if ((n->type != QN_FILE && n->type != QN_SYMLINK) || !qn_rule_in_path(img, i))
-            continue;
+        bool tool = false;
         for (size_t k = 0; tools[k]; k++)
-            if (qn_str_eq_c(base, tools[k]) &&
-                qn_plan_remove(plan, i, "changes users, rights or mounts, and nothing in the image calls it", e) < 0)
-                return -1;
+            tool = tool || qn_str_eq_c(base, tools[k]);
+        if (tool && (n->type == QN_FILE || n->type == QN_SYMLINK) && qn_rule_in_path(img, i) &&
+            qn_plan_remove(plan, i, "changes users, rights or mounts, and nothing in the image calls it", e) < 0)
+            return -1;
     }
     return 0;
 }
