@@ -192,7 +192,7 @@ static void carry_out(const struct side *s, const struct qn_plan *p, struct side
 static void check(const struct side *before, const struct side *after, const struct qn_options *opt)
 {
     struct qn_verdict results[QN_CHECK_COUNT];
-    const struct qn_verify v = {&before->image, &after->image, opt};
+    const struct qn_verify v = {.before = &before->image, .after = &after->image, .opt = opt};
 
     if (qn_verify_all(&v, results))
         return;
