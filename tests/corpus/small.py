@@ -124,8 +124,11 @@ def distroless():
                         if os.path.exists(p + ".list"))
             with open(info + ".list") as f:
                 paths = [line.strip() for line in f]
-            files += ["." + p for p in paths if p != "/." and os.path.lexists(root + p)
-                      and (os.path.islink(root + p) or not os.path.isdir(root + p))]
+            for p in paths:
+                # Where the directory really is: dpkg's lists say /lib for what is in /usr/lib.
+                at = os.path.join(os.path.realpath(root + os.path.dirname(p)), os.path.basename(p))
+                if p != "/." and os.path.lexists(at) and (os.path.islink(at) or not os.path.isdir(at)):
+                    files.append("." + at[len(root):])
             with open(f"{root}/var/lib/dpkg/status.d/{name}", "w") as f:
                 f.write(rows[name].replace("Status: install ok installed\n", "") + "\n")
             if os.path.exists(info + ".md5sums"):
