@@ -1,4 +1,4 @@
-"""The quick part of the corpus: five images, started and tried before and after. All of them: make corpus."""
+"""The quick part of the corpus: images, started and tried before and after. All of them: make corpus."""
 import os
 import sys
 
