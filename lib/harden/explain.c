@@ -75,14 +75,16 @@ static void count_below(const struct qn_plan *p, uint32_t dir, json_t *o)
     qn_json_set_int(o, "below_removed", removed);
 }
 
+/* The chain of reasons why a file is reached or kept; none when the profile keeps what no rule takes. */
 static int set_reason(const struct qn_plan *p, uint32_t node, json_t *o, struct qn_err *e)
 {
     qn_auto_buf struct qn_buf b = {0};
+    bool reached = qn_image_reached(p->img, node);
 
-    if (!qn_image_reached(p->img, node))
+    if (!reached && !(p->kept && qn_keepset_has(&p->keepset, node)))
         return 0;
     qn_buf_init(&b, 64u << 10);
-    if (qn_image_explain(p->img, node, &b, e) < 0)
+    if ((reached ? qn_image_explain(p->img, node, &b, e) : qn_keepset_explain(p->img, &p->keepset, node, &b, e)) < 0)
         return -1;
     qn_json_set_str(o, "reason", qn_buf_view(&b));
     return 0;
@@ -178,14 +180,21 @@ static int package_paths(const struct qn_plan *p, const struct qn_package *k, bo
     return 0;
 }
 
-/* The first file of a package that is reached, as its reason to stay. */
+/* Why a package stays: the keep-set's reason, else its first file that is reached. */
 static int package_reason(const struct qn_plan *p, const struct qn_package *k, json_t *o, struct qn_err *e)
 {
+    qn_auto_buf struct qn_buf b = {0};
+
+    qn_buf_init(&b, 64u << 10);
+    if (p->kept && p->keepset.package[k - p->img->package].why != QN_KEPT_NOT) {
+        if (qn_keepset_explain_package(p->img, &p->keepset, (uint32_t)(k - p->img->package), &b, e) < 0)
+            return -1;
+        qn_json_set_str(o, "because", qn_buf_view(&b));
+        return 0;
+    }
     for (uint32_t f = 0; f < k->files; f++) {
         if (p->fate[k->file[f]].removed || !qn_image_reached(p->img, k->file[f]))
             continue;
-        qn_auto_buf struct qn_buf b = {0};
-        qn_buf_init(&b, 64u << 10);
         if (qn_buf_printf(&b, e, "/%s is needed: ", QN_Q(p->img->tree.node[k->file[f]].path)) < 0 ||
             qn_image_explain(p->img, k->file[f], &b, e) < 0)
             return -1;
