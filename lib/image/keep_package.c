@@ -34,11 +34,38 @@ static bool generated(struct qn_str path)
     return false;
 }
 
+/* Tools that make base images mark nothing as automatic: what packages of the base system depend on, directly or not,
+ * came with them, and nobody asked for it. */
+static void mark_brought(struct qn_keeping *k)
+{
+    size_t count = k->img->package_count, head = 0, n = 0, found;
+    uint32_t *queue = qn_xcalloc(count, sizeof *queue);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (k->package[i].class != QN_CLASS_PLAIN || k->img->package[i].essential)
+            queue[n++] = i;
+    while (head < n) {
+        const struct qn_package *p = &k->img->package[queue[head++]];
+        for (uint32_t d = 0; d < p->depend_count; d++) {
+            size_t at = qn_depends_find(k->img, p->depends[d].name, &found);
+            for (size_t m = at; m < at + found; m++) {
+                struct qn_keep_package *to = &k->package[k->img->provider[m].package];
+                if (to->brought || to->class != QN_CLASS_PLAIN || k->img->package[to - k->package].essential)
+                    continue;
+                to->brought = true;
+                queue[n++] = (uint32_t)(to - k->package);
+            }
+        }
+    }
+    free(queue);
+}
+
 static bool chosen(const struct qn_keeping *k, uint32_t package)
 {
     const struct qn_package *p = &k->img->package[package];
 
-    if (p->intent == QN_INTENT_AUTO || p->essential || k->package[package].class != QN_CLASS_PLAIN)
+    if (p->intent == QN_INTENT_AUTO || p->essential || k->package[package].brought ||
+        k->package[package].class != QN_CLASS_PLAIN)
         return false;
     /* Libraries come along; what is called so and is none (libapache2-mod-php) brings modules for a program. */
     return p->kind != QN_PACKAGE_DEB || !qn_str_starts(p->name, QN_STR("lib")) || !k->package[package].libraries;
@@ -57,6 +84,7 @@ void qn_keep_roots(struct qn_keeping *k)
         else if (n->package == QN_NO_PACKAGE && !(n->type == QN_SYMLINK && generated(n->path)))
             qn_keeping_node(k, i, QN_KEPT_UNOWNED, QN_NO_NODE);
     }
+    mark_brought(k);
     for (uint32_t i = 0; i < k->img->package_count; i++) {
         if (k->package[i].class == QN_CLASS_ALWAYS)
             qn_keeping_package(k, i, QN_BY_ALWAYS, QN_KEPT_ALWAYS, QN_NO_NODE);
@@ -245,7 +273,9 @@ void qn_keep_members(struct qn_keeping *k, uint32_t package)
             qn_keeping_node(k, p->file[i], QN_KEPT_MEMBER, package);
         kp->waiting = kp->waiting || m == WAIT;
     }
-    if (kp->followed || kp->class == QN_CLASS_TOOLBOX || !(k->ks->alive[package] || empty(k, package)))
+    /* What data packages depend on is for their maintainer scripts. */
+    if (kp->followed || kp->class == QN_CLASS_TOOLBOX || kp->class == QN_CLASS_ALWAYS ||
+        !(k->ks->alive[package] || empty(k, package)))
         return;
     kp->followed = true;
     follow(k, package);
