@@ -105,7 +105,7 @@ static int run(const struct inspect *t)
 
 int qn_cmd_inspect(int argc, char **argv)
 {
-    struct inspect t = {.o = {.command = "inspect", .plan_only = true}, .format = QN_OUT_TEXT};
+    struct inspect t = {.o = {.command = "inspect", .plan_only = true, .every_rule = true}, .format = QN_OUT_TEXT};
     struct qn_err e;
     int c;
 

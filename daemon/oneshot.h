@@ -21,6 +21,7 @@ struct qn_oneshot_options {
     struct qn_oneshot_list platform, rule, keep, keep_command;
     bool src_plain_http, dst_plain_http, quiet;
     bool plan_only;         /* look, do not rewrite */
+    bool every_rule;        /* rules that are off report what they would do */
     const json_t *question; /* with plan_only: see service/derive.h */
     bool contents;          /* likewise */
     const char *src;        /* required */

@@ -277,7 +277,7 @@ int qn_oneshot_policy(struct qn_oneshot *o, struct qn_err *e)
         return -1;
     add_keep(o->policy, "paths", &o->opt->keep);
     add_keep(o->policy, "commands", &o->opt->keep_command);
-    if ((o->opt->plan_only && report_all(o->policy, e) < 0) || qn_options_read(o->policy, &check, e) < 0)
+    if ((o->opt->every_rule && report_all(o->policy, e) < 0) || qn_options_read(o->policy, &check, e) < 0)
         return -1;
     qn_engine_text(o->engine);
     return qn_policy_digest(o->policy, o->policy_digest, e) < 0 ? -1 : read_platforms(o, e);

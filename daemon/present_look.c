@@ -88,7 +88,10 @@ static void explain_path(const json_t *o)
         printf("  %s %s", text(row, "rule"), text(row, "action"));
         if (*text(row, "from") || *text(row, "to"))
             printf(" %s -> %s", text(row, "from"), text(row, "to"));
-        fputs(json_is_true(json_object_get(row, "backed_off")) ? " (backed off): " : ": ", stdout);
+        fputs(json_is_true(json_object_get(row, "backed_off")) ? " (backed off): "
+              : json_is_true(json_object_get(row, "reported")) ? " (reported only): "
+                                                               : ": ",
+              stdout);
         qn_present_safe(text(row, "because"));
         putchar('\n');
     }

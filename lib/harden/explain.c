@@ -18,7 +18,7 @@ static void set_path(json_t *o, const char *key, struct qn_str path)
     qn_json_set_c(o, key, text);
 }
 
-static json_t *change_json(const struct qn_change *c)
+static json_t *change_json(const struct qn_change *c, bool reported)
 {
     json_t *o = json_object();
 
@@ -31,6 +31,8 @@ static json_t *change_json(const struct qn_change *c)
     qn_json_set_str(o, "because", c->because);
     if (c->undone)
         qn_json_set_bool(o, "backed_off", true);
+    if (reported)
+        qn_json_set_bool(o, "reported", true);
     return o;
 }
 
@@ -45,8 +47,9 @@ static const struct qn_change *changes_of(const struct qn_plan *p, uint32_t node
         const struct qn_change *c = &p->change[i];
         if (c->node != node)
             continue;
-        qn_json_push(list, change_json(c));
-        int r = c->undone ? 1 : c->action != QN_REMOVE ? 2 : 3;
+        bool reported = p->opt->rule[c->rule] == QN_RULE_REPORT;
+        qn_json_push(list, change_json(c, reported));
+        int r = reported ? 0 : c->undone ? 1 : c->action != QN_REMOVE ? 2 : 3;
         if (r > rank) {
             rank = r;
             decides = c;
@@ -151,7 +154,7 @@ static json_t *explain_addition(const struct qn_plan *p, struct qn_str path)
         qn_json_set_c(o, "state", "added");
         qn_json_set_c(o, "rule", qn_rule_name(c->rule));
         qn_json_set_str(o, "because", c->because);
-        qn_json_push(list, change_json(c));
+        qn_json_push(list, change_json(c, false));
         qn_json_set(o, "changes", list);
         return o;
     }

@@ -14,8 +14,14 @@ int qn_rule_setuid(const struct qn_image *img, const struct qn_options *opt, str
         const struct qn_node *n = &t->node[i];
         /* Whatever a hard link leads to, its header says modes of files. */
         bool file = n->type == QN_FILE || (n->entry && n->entry->type == QN_HARDLINK);
-        if (!file || !(plan->fate[i].mode & 06000) || plan->fate[i].removed)
+        if (!file || !(plan->fate[i].mode & 06000))
             continue;
+        if (plan->fate[i].removed) {
+            if (qn_plan_finding(plan, "CIS-DI-0008", QN_WARN, true, n->path, e,
+                                "setuid or setgid program that another rule removes") < 0)
+                return -1;
+            continue;
+        }
         if (!img->runs_as_root && qn_groups_node(&groups, i)) {
             if (qn_plan_finding(plan, "CIS-DI-0008", QN_WARN, false, n->path, e,
                                 "setuid or setgid program stays: a process that is not root runs it") < 0)

@@ -13,7 +13,7 @@ import make_image
 SYSTEM = {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/srv:/bin/sh\n", "etc/group": "root:x:0:\n",
           "bin/app": ("program", 0o755), "usr/bin/su": ("program", 0o4755), "usr/share/doc/thing/readme": "words " * 40,
           "usr/share/doc/thing/copyright": "mine", "var/cache/apt/pkgcache.bin": "cache", "srv": None}
-DATA = {"opt/data": "this layer has nothing to harden"}
+DATA = {"usr/share/words/data": "this layer has nothing to harden"}
 CONFIG = {"Cmd": ["/bin/app"], "Env": ["PATH=/bin:/usr/bin", "DB_PASSWORD=hunter2"], "ExposedPorts": {"8080/tcp": {}},
           "WorkingDir": "/srv"}
 

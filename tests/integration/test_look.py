@@ -31,7 +31,7 @@ def test_diff(cli, images):
     assert one["equal"] is False and one["counts"]["removed"] >= 2
     files = {f["path"]: f for f in one["files"]}
     assert files["/usr/share/doc/thing/readme"]["change"] == "removed"
-    assert "/bin/app" not in files and "/opt/data" not in files
+    assert "/bin/app" not in files and "/usr/share/words/data" not in files
     assert "hunter2" not in r.stdout
     text = cli("diff", f"oci:{images}:v1", "oci:out:v")
     assert text.returncode == 1 and "- /usr/share/doc/thing/readme" in text.stdout
