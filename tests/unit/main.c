@@ -1,8 +1,10 @@
-/* Runs every suite: a file test_NAME.c defines `Suite *suite_NAME(void)`. */
+/* Runs every suite: a file test_NAME.c defines `Suite *suite_NAME(void)`. With QN_SHARD=I/N in the environment only every
+ * Nth of them, from the Ith (0 is the first) on: several of these processes share the work. */
 #include "test_worker.h"
 #include "unit.h"
 
 #include <locale.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define X(name) Suite *suite_##name(void);
@@ -22,8 +24,16 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "worker") == 0)
         return qn_worker_main_with(test_worker_handlers, TEST_WORKER_HANDLERS);
     setlocale(LC_ALL, "C.UTF-8");
+    const char *shard = getenv("QN_SHARD");
+    unsigned at = 0, mine = 0, of = 1;
+    if (shard && (sscanf(shard, "%u/%u", &mine, &of) != 2 || of == 0 || mine >= of)) {
+        fprintf(stderr, "QN_SHARD: not I/N with I below N\n");
+        return EXIT_FAILURE;
+    }
     SRunner *runner = srunner_create(suite_create("quench"));
-#define X(name) srunner_add_suite(runner, suite_##name());
+#define X(name)                                                                                                        \
+    if (at++ % of == mine)                                                                                             \
+        srunner_add_suite(runner, suite_##name());
 #include "suites.h"
 #undef X
     srunner_run_all(runner, CK_NORMAL);
