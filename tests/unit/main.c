@@ -3,6 +3,8 @@
 #include "test_worker.h"
 #include "unit.h"
 
+#include "base/num.h"
+
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,9 +26,11 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "worker") == 0)
         return qn_worker_main_with(test_worker_handlers, TEST_WORKER_HANDLERS);
     setlocale(LC_ALL, "C.UTF-8");
-    const char *shard = getenv("QN_SHARD");
-    unsigned at = 0, mine = 0, of = 1;
-    if (shard && (sscanf(shard, "%u/%u", &mine, &of) != 2 || of == 0 || mine >= of)) {
+    struct qn_str rest = qn_str_c(getenv("QN_SHARD") ? getenv("QN_SHARD") : "0/1"), word;
+    uint64_t at = 0, mine = 0, of = 1;
+    struct qn_err e;
+    if (!qn_str_next(&rest, '/', &word) || qn_num_u64(word, 0, 1000, &mine, &e) < 0 ||
+        qn_num_u64(rest, mine + 1, 1001, &of, &e) < 0) {
         fprintf(stderr, "QN_SHARD: not I/N with I below N\n");
         return EXIT_FAILURE;
     }
