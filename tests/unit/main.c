@@ -1,5 +1,5 @@
-/* Runs every suite: a file test_NAME.c defines `Suite *suite_NAME(void)`. With QN_SHARD=I/N in the environment only every
- * Nth of them, from the Ith (0 is the first) on: several of these processes share the work. */
+/* Runs every suite: a file test_NAME.c defines `Suite *suite_NAME(void)`. With QN_SHARD=I/N in the environment only
+ * every Nth of them, from the Ith (0 is the first) on: several of these processes share the work. */
 #include "test_worker.h"
 #include "unit.h"
 
