@@ -1,8 +1,10 @@
 """Real clients: docker, containerd, podman, skopeo, crane."""
+import io
 import json
 import os
 import shutil
 import subprocess
+import tarfile
 import time
 
 import conftest
@@ -31,6 +33,12 @@ class Docker(Process):
         r = self.run("run", "-d", "--name", name, "--network", "host", image, *args, check=False)
         assert r.returncode == 0, r.stderr
         return name
+
+    def files(self, name):
+        """What a container's file system holds, by path: its shell may be gone."""
+        tar = subprocess.run(["docker", "-H", self.host, "export", name], capture_output=True, check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(tar)) as t:
+            return {"/" + member.name: member for member in t}
 
     def remove(self, name):
         self.run("rm", "-f", name, check=False)
