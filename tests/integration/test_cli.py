@@ -487,8 +487,8 @@ def test_missing_places(cli, images):
 
 def test_limits_apply(cli, images):
     with open(cli.path("q.yaml"), "w") as f:
-        f.write("limits: {layer_entries: 3}\n")
-    cli.fails(1, "harden", "-c", "q.yaml", f"oci:{images}:v1", "oci:out", says=["layer 1", "more than 3 entries"])
+        f.write("limits: {layer_entries: 5}\n")
+    cli.fails(1, "harden", "-c", "q.yaml", f"oci:{images}:v1", "oci:out", says=["layer 1", "more than 5 entries"])
 
 
 # --- the work directory, signals, the terminal ------------------------------------------------------------------------
