@@ -237,12 +237,23 @@ static json_t *findings(const struct qn_plan *p)
     return list;
 }
 
-static bool open_finding(const struct qn_plan *p, const char *check)
+static bool has_finding(const struct qn_plan *p, const char *check, bool fixed)
 {
     for (size_t i = 0; i < p->findings; i++)
-        if (!p->finding[i].fixed && strcmp(p->finding[i].check, check) == 0)
+        if (p->finding[i].fixed == fixed && strcmp(p->finding[i].check, check) == 0)
             return true;
     return false;
+}
+
+static bool open_finding(const struct qn_plan *p, const char *check)
+{
+    return has_finding(p, check, false);
+}
+
+/* Whether the result starts as root. The rule may be off and have nothing to say. */
+static bool stays_root(const struct qn_plan *p)
+{
+    return open_finding(p, "CIS-DI-0001") || (p->img->runs_as_root && !has_finding(p, "CIS-DI-0001", true));
 }
 
 static void control(json_t *list, const char *id, const char *status)
@@ -259,7 +270,7 @@ static json_t *controls(const struct qn_plan *p)
 {
     json_t *list = json_array();
 
-    control(list, "4.1", open_finding(p, "CIS-DI-0001") ? "fail" : "pass");
+    control(list, "4.1", stays_root(p) ? "fail" : "pass");
     control(list, "4.2", "manual");
     control(list, "4.3", "partial");
     control(list, "4.4", "manual");

@@ -14,15 +14,22 @@ static int find_link(struct qn_pull *p, enum qn_link_kind kind, struct qn_row_li
 }
 
 struct hardened {
+    const struct qn_site *site;
+    struct qn_subject subject;
     struct qn_digest digest;
     bool found;
 };
 
-static bool first_done(void *arg, const struct qn_row_derivation *row)
+/* The result for the path and policy that were asked for: another one's is not served here. */
+static bool ours(void *arg, const struct qn_row_derivation *row)
 {
     struct hardened *h = arg;
+    struct qn_derivation_key key;
 
-    if (row->state == QN_STATE_DONE) {
+    snprintf(h->subject.media_type, sizeof h->subject.media_type, "%s", row->media_type);
+    qn_subject_key(h->site, &h->subject, &key);
+    if (row->state == QN_STATE_DONE && qn_digest_eq(&row->key.policy, &key.policy) &&
+        strcmp(row->key.platform, key.platform) == 0 && strcmp(row->key.engine, key.engine) == 0) {
         h->digest = row->hardened;
         h->found = true;
     }
@@ -32,14 +39,14 @@ static bool first_done(void *arg, const struct qn_row_derivation *row)
 /* An upstream image asked for by its own digest: no other bytes may be served under it. */
 static void deny_pin(struct qn_pull *p)
 {
-    struct hardened h = {.found = false};
+    struct hardened h = {.site = p->site, .subject = {.route = p->rq.route, .policy = p->rq.policy}};
     char message[QN_ROW_MESSAGE], digest[QN_DIGEST_TEXT];
     struct qn_err e;
 
     {
         qn_auto_read struct qn_tx *tx = NULL;
         if (qn_index_read(p->site->index, &tx, &e) == 0)
-            (void)!qn_index_derivations_from(tx, &p->rq.digest, 16, first_done, &h, &e);
+            (void)!qn_index_derivations_from(tx, &p->rq.digest, 64, ours, &h, &e);
     }
     if (h.found)
         snprintf(message, sizeof message,

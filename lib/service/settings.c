@@ -175,11 +175,12 @@ int qn_policy_digest(const json_t *document, char out[QN_DIGEST_TEXT], struct qn
     return 0;
 }
 
-/* The fields of a policy that can change bytes; checked by reading them as the workers do. */
+/* The fields of a policy that can change bytes; checked by reading them as the workers do. Its name is one of them:
+ * results say whose they are, so that two policies of different names share none. */
 static int document(const json_t *o, const char *use, json_t **out, char digest[QN_DIGEST_TEXT], struct qn_err *e)
 {
-    static const char *const fields[] = {"use",  "profile",   "rules",       "keep",    "remove",
-                                         "user", "low_ports", "compression", "on_doubt"};
+    static const char *const fields[] = {"name",   "use",  "profile",   "rules",       "keep",
+                                         "remove", "user", "low_ports", "compression", "on_doubt"};
     json_t *d = json_object();
     qn_auto_options struct qn_options opt = {0};
 
@@ -247,6 +248,7 @@ static int read_policies(struct qn_settings *s, struct qn_err *e)
     *all = QN_STR("**");
     *p = (struct qn_policy){
         .name = QN_STR("default"), .match = {all, 1}, .mode = QN_MODE_ENFORCE, .public_report = true};
+    qn_json_set_c(empty, "name", "default");
     qn_json_set_c(empty, "use", "run");
     qn_json_set_c(empty, "profile", "standard");
     qn_json_set(empty, "rules", json_object());

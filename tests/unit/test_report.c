@@ -172,6 +172,10 @@ START_TEST(findings_and_controls)
     qn_auto_json json_t *fixed = report(&g, "");
     ck_assert_str_eq(text(json_object_get(by(json_object_get(fixed, "controls"), "id", "4.8"), "status")), "pass");
     ck_assert_str_eq(text(json_object_get(by(json_object_get(fixed, "controls"), "id", "4.1"), "status")), "pass");
+    /* A base image keeps root, and nothing says otherwise. */
+    auto_fixture base = {0};
+    qn_auto_json json_t *kept = report(&base, "{'use':'build'}");
+    ck_assert_str_eq(text(json_object_get(by(json_object_get(kept, "controls"), "id", "4.1"), "status")), "fail");
 }
 END_TEST
 

@@ -57,7 +57,7 @@ END_TEST
 
 START_TEST(digests)
 {
-    auto_settings a = {0}, b = {0}, c = {0}, d = {0}, none = {0};
+    auto_settings a = {0}, b = {0}, c = {0}, d = {0}, none = {0}, named = {0};
 
     settings_load(
         "policies:\n- {name: default, profile: safe, rules: {docs: off, user: report}, keep: {paths: [/a]}}\n", &a);
@@ -79,6 +79,10 @@ START_TEST(digests)
     ck_assert_str_eq(d.policy[0].digest, none.policy[0].digest);
     ck_assert(d.policy[0].wait_on_update && d.policy[0].exact_digests && !d.policy[0].public_report);
     ck_assert_str_eq(json_string_value(json_object_get(d.policy[0].build, "use")), "build");
+    /* The name stands in results: another one is another policy. */
+    settings_load("policies:\n- {name: other, match: ['a.io/x']}\n", &named);
+    ck_assert_str_eq(named.policy[1].digest, none.policy[0].digest);
+    ck_assert_str_ne(named.policy[0].digest, none.policy[0].digest);
 }
 END_TEST
 
