@@ -19,9 +19,11 @@ OFF = ["package-managers", "language-managers", "network-tools", "services", "bu
        "unused-packages", "unused-files", "shells", "user"]
 DEBRIS = {"srv/.git/config": "[core]\n", "root/.git-credentials": "https://me:secret@example.org\n",
           "etc/ssh/ssh_host_rsa_key": "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
-          "usr/local/bin/tool": ("#!/bin/sh\nid -u\n", 0o4755), "var/lib/apt/lists/example.org_Packages": "Package: x",
+          "usr/local/bin/tool": ("#!/bin/sh\nid -u\n", 0o4755),
+          "var/lib/apt/lists/example.org_Packages": "Package: x",
           "var/cache/apt/archives/x_1_all.deb": "!<arch>\n", "tmp": (None, 0o1777), "tmp/left-behind": "x",
-          "var/log/app.log": "line\n", "root/.cache/pip/x": "cache", "usr/share/man/man1/own.1": "manual\n", "srv/shared": ("data\n", 0o666)}
+          "var/log/app.log": "line\n", "root/.cache/pip/x": "cache", "usr/share/man/man1/own.1": "manual\n",
+          "srv/shared": ("data\n", 0o666)}
 
 
 def write(path, text, mode=0o644):
@@ -76,7 +78,8 @@ def repository(work, out):
                                           "DEBIAN/triggers": "activate-noawait ldconfig\n"})
     deb(work, out, "quench-service", "Depends: libquench1, adduser, debconf\n", {
         "usr/bin/quench-service": ("#!/bin/sh\necho served\n", 0o755),
-        "usr/share/man/man1/quench-service.1": "manual\n", "etc/quench-service/conf": "a=b\n", "DEBIAN/conffiles": "/etc/quench-service/conf\n",
+        "usr/share/man/man1/quench-service.1": "manual\n", "etc/quench-service/conf": "a=b\n",
+        "DEBIAN/conffiles": "/etc/quench-service/conf\n",
         "DEBIAN/postinst": (POSTINST, 0o755), "DEBIAN/config": (CONFIG, 0o755), "DEBIAN/templates": TEMPLATES})
     index = ""
     for name in sorted(os.listdir(out)):
