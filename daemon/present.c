@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int qn_output_parse(const char *text, enum qn_output *out, struct qn_err *e)
 {
@@ -43,6 +44,16 @@ void qn_present_safe(const char *s)
         else
             putchar(*c);
     }
+}
+
+void qn_present_coloured(enum qn_colour c, const char *s, int width)
+{
+    const char *off = getenv("NO_COLOR");
+
+    if (isatty(STDOUT_FILENO) && !(off && *off))
+        printf("\033[%dm%-*s\033[0m", c, width, s);
+    else
+        printf("%-*s", width, s);
 }
 
 static void size_text(int64_t bytes, char out[32])
@@ -265,7 +276,10 @@ static void print_findings(const json_t *report, bool open_only)
             continue;
         if (n++ == 0)
             printf("\n  %s\n", open_only ? "findings that stay open" : "findings");
-        printf("  %-5s  %-13s  ", text(row, "level"), text(row, "check"));
+        const char *level = text(row, "level");
+        fputs("  ", stdout);
+        qn_present_coloured(fixed ? QN_GREEN : strcmp(level, "fatal") == 0 ? QN_RED : QN_YELLOW, level, 5);
+        printf("  %-13s  ", text(row, "check"));
         qn_present_safe(text(row, "where"));
         fputs(": ", stdout);
         qn_present_safe(text(row, "detail"));
@@ -286,7 +300,13 @@ static void print_rules(const json_t *report, bool planned)
         putchar('\n');
     printf("  %-17s %-14s %8s  %s\n", "rule", "state", "changes", "because");
     json_array_foreach (json_object_get(report, "rules"), i, row) {
-        printf("  %-17s %-14s %8zu  ", text(row, "rule"), text(row, "state"), changes(row));
+        const char *state = text(row, "state");
+        printf("  %-17s ", text(row, "rule"));
+        qn_present_coloured(strcmp(state, "backed-off") == 0 ? QN_RED
+                            : strcmp(state, "applied") == 0  ? QN_GREEN
+                                                             : QN_YELLOW,
+                            state, 14);
+        printf(" %8zu  ", changes(row));
         qn_present_safe(text(row, "because"));
         putchar('\n');
     }

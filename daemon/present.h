@@ -19,6 +19,10 @@ int qn_present_json(const json_t *j, struct qn_err *e) QN_MUST_CHECK;
 
 /* IO when standard output could not take what was printed. */
 int qn_present_flush(struct qn_err *e) QN_MUST_CHECK;
+enum qn_colour { QN_RED = 31, QN_GREEN = 32, QN_YELLOW = 33 };
+/* Prints a word of ours, padded to `width`, in colour when standard output is a terminal and NO_COLOR is not set
+ * (no-color.org). */
+void qn_present_coloured(enum qn_colour c, const char *s, int width);
 /* Prints text of an image, made safe for a terminal. */
 void qn_present_safe(const char *s);
 

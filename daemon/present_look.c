@@ -1,5 +1,4 @@
-/* Answers of the commands that only look, for people: explain, verify, diff. Colours on a terminal, unless NO_COLOR is
- * set (no-color.org). */
+/* Answers of the commands that only look, for people: explain, verify, diff. */
 #include "present.h"
 
 #include "base/mem.h"
@@ -8,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define COLLAPSE_FROM 12
 
@@ -23,30 +21,18 @@ static int64_t figure(const json_t *o, const char *key)
     return json_integer_value(json_object_get(o, key));
 }
 
-enum colour { RED = 31, GREEN = 32, YELLOW = 33 };
-
-static void coloured(enum colour c, const char *s)
-{
-    const char *off = getenv("NO_COLOR");
-
-    if (isatty(STDOUT_FILENO) && !(off && *off))
-        printf("\033[%dm%s\033[0m", c, s);
-    else
-        fputs(s, stdout);
-}
-
-static enum colour state_colour(const char *state)
+static enum qn_colour state_colour(const char *state)
 {
     if (strcmp(state, "removed") == 0)
-        return RED;
-    return strcmp(state, "kept") == 0 ? GREEN : YELLOW;
+        return QN_RED;
+    return strcmp(state, "kept") == 0 ? QN_GREEN : QN_YELLOW;
 }
 
 /* --- explain ------------------------------------------------------------------------------------------------------ */
 
 static void sentence(const json_t *o, const char *name)
 {
-    coloured(state_colour(text(o, "state")), text(o, "state"));
+    qn_present_coloured(state_colour(text(o, "state")), text(o, "state"), 0);
     fputs(": ", stdout);
     qn_present_safe(name);
     if (*text(o, "rule"))
@@ -132,7 +118,7 @@ void qn_present_verification(const struct qn_oneshot_image *image, const char *s
     json_array_foreach (json_object_get(image->answer, "verification"), i, row) {
         bool ok = json_is_true(json_object_get(row, "ok"));
         fputs("  ", stdout);
-        coloured(ok ? GREEN : RED, ok ? "ok    " : "FAILED");
+        qn_present_coloured(ok ? QN_GREEN : QN_RED, ok ? "ok    " : "FAILED", 0);
         printf("  %-13s ", text(row, "check"));
         qn_present_safe(text(row, "detail"));
         putchar('\n');
@@ -173,7 +159,7 @@ json_t *qn_present_sarif_checks(const json_t *list, const char *src)
 static void sign(const char *change)
 {
     bool added = strcmp(change, "added") == 0, removed = strcmp(change, "removed") == 0;
-    coloured(added ? GREEN : removed ? RED : YELLOW, added ? "+ " : removed ? "- " : "~ ");
+    qn_present_coloured(added ? QN_GREEN : removed ? QN_RED : QN_YELLOW, added ? "+ " : removed ? "- " : "~ ", 0);
 }
 
 /* How many rows from `i` on are of one change below the directory that the first names best. */
