@@ -1,5 +1,9 @@
 #include "edits.h"
 
+#include "image/called.h"
+
+#define ASKED_MAX 64u
+
 int qn_rule_remove_path(struct qn_plan *p, const char *path, const char *because,
                         bool (*keep)(const struct qn_image *img, uint32_t node), struct qn_err *e)
 {
@@ -50,6 +54,14 @@ bool qn_rule_any_reached(const struct qn_image *img, const char *const *names)
     return false;
 }
 
+/* Whether something may start a program; a library is loaded. Looking for its name costs a look at every text. */
+static bool started(const struct qn_image *img, uint32_t node, unsigned *asked)
+{
+    const struct qn_elf_facts *f = &img->tree.node[node].data->elf;
+
+    return (!f->is_static && f->interp.n == 0) || ++*asked > ASKED_MAX || qn_image_started(img, node);
+}
+
 bool qn_rule_drops_privileges(const struct qn_image *img)
 {
     static const char *const tools[] = {"gosu",    "su-exec", "su",   "sudo",        "setpriv",
@@ -57,6 +69,8 @@ bool qn_rule_drops_privileges(const struct qn_image *img)
     /* Interpreters can become somebody else; what they run hardly ever does. */
     static const char *const interpreters[] = {"python*", "perl*", "ruby*", "node*", "php",      "php8*",
                                                "php7*",   "lua*",  "java",  "tini",  "dumb-init"};
+    unsigned asked = 0;
+
     for (uint32_t i = 1; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
         struct qn_str base = qn_path_base(n->path);
@@ -69,7 +83,7 @@ bool qn_rule_drops_privileges(const struct qn_image *img)
         for (size_t k = 0; k < QN_ARRAY_LEN(interpreters); k++)
             interpreter = interpreter || qn_glob(qn_str_c(interpreters[k]), base);
         if (!interpreter && n->data && n->data->content == QN_ELF && (n->mode & 0111) &&
-            (n->data->elf.imports & QN_IMPORT_SETUID))
+            (n->data->elf.imports & QN_IMPORT_SETUID) && started(img, i, &asked))
             return true;
     }
     return false;

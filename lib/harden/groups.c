@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-void qn_groups_init(struct qn_groups *g, const struct qn_image *img)
+void qn_groups_init(struct qn_groups *g, const struct qn_image *img,
+                    bool (*needed)(const struct qn_image *img, uint32_t node))
 {
     const struct qn_tree *t = &img->tree;
     size_t total = 0;
@@ -17,7 +18,7 @@ void qn_groups_init(struct qn_groups *g, const struct qn_image *img)
     }
     g->needed = qn_xcalloc(total + 1, sizeof *g->needed);
     for (uint32_t i = 1; i < t->count; i++)
-        if (t->node[i].data && qn_image_needed(img, i))
+        if (t->node[i].data && needed(img, i))
             g->needed[g->base[t->node[i].layer] + t->node[i].data->seq] = true;
 }
 

@@ -10,8 +10,9 @@ struct qn_groups {
     size_t *base; /* where a layer starts in it */
 };
 
-/* Looks at every name; "needed" is qn_image_needed(). Free with qn_groups_fini(). */
-void qn_groups_init(struct qn_groups *g, const struct qn_image *img);
+/* Looks at every name of data. Free with qn_groups_fini(). */
+void qn_groups_init(struct qn_groups *g, const struct qn_image *img,
+                    bool (*needed)(const struct qn_image *img, uint32_t node));
 void qn_groups_fini(struct qn_groups *g);
 #define qn_auto_groups QN_CLEANUP(qn_groups_fini)
 /* Whether a visible name of a node's data is needed. */

@@ -1,15 +1,21 @@
 /* File capabilities (security.capability): kept only on programs that something reached starts, under whichever of
- * their names. */
+ * their names; in strict, that nothing owns a program is no reason to think that something starts it. */
 #include "groups.h"
 #include "edits.h"
+
+#include "image/called.h"
+
+static bool started(const struct qn_image *img, uint32_t node)
+{
+    return img->tree.node[node].data->caps && qn_image_started(img, node);
+}
 
 int qn_rule_file_caps(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
 {
     const struct qn_tree *t = &img->tree;
     qn_auto_groups struct qn_groups groups = {0};
 
-    (void)opt;
-    qn_groups_init(&groups, img);
+    qn_groups_init(&groups, img, opt->profile == QN_STRICT ? started : qn_image_needed);
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
         if (n->type != QN_FILE || !n->data || !n->data->caps || plan->fate[i].removed)

@@ -9,7 +9,7 @@ int qn_rule_setuid(const struct qn_image *img, const struct qn_options *opt, str
     qn_auto_groups struct qn_groups groups = {0};
 
     (void)opt;
-    qn_groups_init(&groups, img);
+    qn_groups_init(&groups, img, qn_image_needed);
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
         /* Whatever a hard link leads to, its header says modes of files. */

@@ -1,6 +1,7 @@
 #include "secrets_gone.h"
 #include "edits.h"
 
+#include "image/called.h"
 #include "image/secrets.h"
 
 #define ALWAYS (QN_SECRET_BIT(QN_SECRET_HOST_KEY) | QN_SECRET_BIT(QN_SECRET_GIT_CREDENTIALS))
@@ -17,19 +18,6 @@ static bool kept_by_policy(const struct qn_options *opt, struct qn_str path)
         if (qn_glob(glob, path))
             return true;
     }
-    return false;
-}
-
-/* Whether a configuration or script of the image names the file: what it says of its directory cannot be told, so the
- * last component is enough. */
-static bool named(const struct qn_image *img, uint32_t node)
-{
-    struct qn_str base = qn_path_base(img->tree.node[node].path), text;
-
-    for (uint32_t i = 1; i < img->tree.count; i++)
-        if (i != node && qn_node_text(img, i, &text) &&
-            !qn_path_under(img->tree.node[i].path, QN_STR("var/lib/dpkg")) && qn_str_find(text, base) >= 0)
-            return true;
     return false;
 }
 
@@ -52,7 +40,7 @@ const char *qn_secret_stays(const struct qn_image *img, const struct qn_options 
     if ((bits & QN_SECRET_BIT(QN_SECRET_HOST_KEY)) && qn_rule_any_reached(img, servers) &&
         !qn_rule_any_reached(img, makers))
         return "the server would not start without it, and nothing makes a new one";
-    if (!always && named(img, node))
+    if (!always && qn_image_named(img, node))
         return "a configuration names it";
     return NULL;
 }

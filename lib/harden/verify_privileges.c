@@ -10,7 +10,7 @@ void qn_verify_privileges(const struct qn_verify *v, struct qn_verdict *out)
 
     if (v->opt->rule[QN_RULE_setuid] != QN_RULE_ON)
         return;
-    qn_groups_init(&groups, v->after);
+    qn_groups_init(&groups, v->after, qn_image_needed);
     for (size_t l = 0; l < t->layer_count; l++)
         for (size_t i = 0; i < t->layer[l].count && out->ok; i++) {
             const struct qn_entry *n = &t->layer[l].entry[i];

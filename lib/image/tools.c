@@ -77,11 +77,8 @@ static void tool_lengths(uint32_t out[256])
         out[(unsigned char)tools[i].name.p[0]] |= 1u << tools[i].name.n;
 }
 
-static void whole_words(struct qn_str text, bool every, struct qn_mentions *m)
+static void whole_words(struct qn_str text, const uint32_t lengths[256], bool every, struct qn_mentions *m)
 {
-    uint32_t lengths[256];
-
-    tool_lengths(lengths);
     for (size_t i = 0; i < text.n;) {
         size_t start = i;
         while (i < text.n && word_byte((unsigned char)text.p[i]))
@@ -101,9 +98,24 @@ static void whole_words(struct qn_str text, bool every, struct qn_mentions *m)
     }
 }
 
+/* "# the server reads this" calls nothing; "#!/bin/sh", "#define" and "#Port 22" are no such lines. */
+static bool comment(struct qn_str line)
+{
+    line = qn_str_trim(line);
+    while (line.n > 1 && line.p[0] == '#' && line.p[1] == '#')
+        line = qn_str_from(line, 1);
+    return line.n && line.p[0] == '#' && (line.n == 1 || line.p[1] == ' ' || line.p[1] == '\t');
+}
+
 void qn_mentions_text(struct qn_str text, struct qn_mentions *m)
 {
-    whole_words(text, false, m);
+    uint32_t lengths[256];
+    struct qn_str line;
+
+    tool_lengths(lengths);
+    while (qn_str_next(&text, '\n', &line))
+        if (!comment(line))
+            whole_words(line, lengths, false, m);
 }
 
 void qn_mentions_string(struct qn_str text, struct qn_mentions *m)
@@ -116,13 +128,19 @@ void qn_mentions_string(struct qn_str text, struct qn_mentions *m)
     if (row >= 0 && (blank >= 0 || slash >= 0 || !everyday(first, false)))
         qn_mentions_set(m, row);
     /* "exec /usr/bin/ssh", "sh -c curl ..." */
-    if (blank >= 0 && qn_str_find(text, QN_STR("bin/")) >= 0)
-        whole_words(text, false, m);
+    if (blank >= 0 && qn_str_find(text, QN_STR("bin/")) >= 0) {
+        uint32_t lengths[256];
+        tool_lengths(lengths);
+        whole_words(text, lengths, false, m);
+    }
 }
 
 void qn_mentions_blob(struct qn_str bytes, struct qn_mentions *m)
 {
-    whole_words(bytes, true, m);
+    uint32_t lengths[256];
+
+    tool_lengths(lengths);
+    whole_words(bytes, lengths, true, m);
     for (int i = 0; i < qn_tool_count(); i++)
         if ((tools[i].name.n >= 4 || tools[i].class != QN_TOOL_MANAGER) && !qn_mentions_has(m, i) &&
             qn_str_find(bytes, tools[i].name) >= 0)
