@@ -8,18 +8,6 @@
 
 #define DB_MAX (96u << 20)
 
-bool qn_plan_documentation(struct qn_str path)
-{
-    static const char *const dirs[] = {"usr/share/doc",      "usr/share/man",     "usr/share/info",
-                                       "usr/share/locale",   "usr/share/lintian", "usr/share/doc-base",
-                                       "usr/share/licenses", "var/lib/db/sbom",   "usr/share/bash-completion",
-                                       "usr/share/bug",      "usr/share/zsh",     "usr/share/fish"};
-    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
-        if (qn_path_under(path, qn_str_c(dirs[i])))
-            return true;
-    return false;
-}
-
 enum qn_package_state qn_plan_package_state(const struct qn_plan *p, uint32_t package)
 {
     const struct qn_package *pkg = &p->img->package[package];
@@ -29,7 +17,7 @@ enum qn_package_state qn_plan_package_state(const struct qn_plan *p, uint32_t pa
     for (uint32_t i = 0; i < pkg->files; i++) {
         bool kept = qn_plan_kept(p, pkg->file[i]);
         touched = touched || !kept;
-        if (qn_plan_documentation(p->img->tree.node[pkg->file[i]].path))
+        if (qn_image_documentation(p->img->tree.node[pkg->file[i]].path))
             continue;
         before++;
         after += kept;

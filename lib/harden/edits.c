@@ -54,7 +54,8 @@ bool qn_rule_any_reached(const struct qn_image *img, const char *const *names)
     return false;
 }
 
-/* Whether something may start a program; a library is loaded. Looking for its name costs a look at every text. */
+/* Whether something is known to start a program; a library is loaded. Looking for its name costs a look at every
+ * text. */
 static bool started(const struct qn_image *img, uint32_t node, unsigned *asked)
 {
     const struct qn_elf_facts *f = &img->tree.node[node].data->elf;
@@ -62,7 +63,7 @@ static bool started(const struct qn_image *img, uint32_t node, unsigned *asked)
     return (!f->is_static && f->interp.n == 0) || ++*asked > ASKED_MAX || qn_image_started(img, node);
 }
 
-bool qn_rule_drops_privileges(const struct qn_image *img)
+bool qn_rule_drops_privileges(const struct qn_image *img, enum qn_profile profile)
 {
     static const char *const tools[] = {"gosu",    "su-exec", "su",   "sudo",        "setpriv",
                                         "runuser", "chroot",  "doas", "s6-setuidgid"};
@@ -83,7 +84,7 @@ bool qn_rule_drops_privileges(const struct qn_image *img)
         for (size_t k = 0; k < QN_ARRAY_LEN(interpreters); k++)
             interpreter = interpreter || qn_glob(qn_str_c(interpreters[k]), base);
         if (!interpreter && n->data && n->data->content == QN_ELF && (n->mode & 0111) &&
-            (n->data->elf.imports & QN_IMPORT_SETUID) && started(img, i, &asked))
+            (n->data->elf.imports & QN_IMPORT_SETUID) && (profile != QN_STRICT || started(img, i, &asked)))
             return true;
     }
     return false;

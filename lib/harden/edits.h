@@ -29,7 +29,8 @@ int qn_rule_remove_packages(struct qn_plan *p, const char *const *globs, bool pa
                             struct qn_err *e) QN_MUST_CHECK;
 /* What the rule "permissions" has to do once the image runs as `uid`, which another rule decides after it ran. */
 int qn_rule_permissions_for(struct qn_plan *plan, uint32_t uid, struct qn_err *e) QN_MUST_CHECK;
-/* Whether something that the image starts as root may go on as somebody else: a tool for that, or a server that can. */
-bool qn_rule_drops_privileges(const struct qn_image *img);
+/* Whether something that the image starts as root may go on as somebody else: a tool for that, or a server that can.
+ * Below strict, any program of the application counts: what its sources call is not known. */
+bool qn_rule_drops_privileges(const struct qn_image *img, enum qn_profile profile);
 
 #endif

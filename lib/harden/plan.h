@@ -146,8 +146,6 @@ int qn_plan_check(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 /* Makes dpkg and apk databases say what is left. */
 int qn_plan_databases(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 
-/* Whether a file is documentation, a licence or a translation: a package of which only such is left is gone. */
-bool qn_plan_documentation(struct qn_str path);
 enum qn_package_state { QN_PACKAGE_KEPT = 1, QN_PACKAGE_PARTIAL, QN_PACKAGE_REMOVED };
 /* What is left of a package. Documentation, copyright and locale files do not count as payload. */
 enum qn_package_state qn_plan_package_state(const struct qn_plan *p, uint32_t package);

@@ -42,13 +42,21 @@ struct who {
     bool root;
     uint32_t uid;
     bool drops; /* it starts as root and may go on as somebody else */
-    bool quiet; /* no findings: they were made before */
+    bool quiet; /* no new findings: they were made before */
 };
 
 static int finding(struct qn_plan *p, const struct who *w, const char *check, bool fixed, uint32_t i, const char *what,
                    struct qn_err *e)
 {
-    return w->quiet ? 0 : qn_plan_finding(p, check, QN_WARN, fixed, p->img->tree.node[i].path, e, "%s", what);
+    struct qn_str path = p->img->tree.node[i].path;
+
+    if (!w->quiet)
+        return qn_plan_finding(p, check, QN_WARN, fixed, path, e, "%s", what);
+    /* What was found before is put right now. */
+    for (size_t k = 0; k < p->findings && fixed; k++)
+        if (strcmp(p->finding[k].check, check) == 0 && qn_str_eq(p->finding[k].where, path))
+            p->finding[k].fixed = true;
+    return 0;
 }
 
 /* Whether whoever the image runs as would still get at the file. */
@@ -143,10 +151,10 @@ static int run(struct qn_plan *p, const struct who *w, struct qn_err *e)
 int qn_rule_permissions(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan,
                         struct qn_err *e)
 {
-    const struct who who = {
-        .root = img->runs_as_root, .uid = img->run_uid, .drops = img->runs_as_root && qn_rule_drops_privileges(img)};
+    const struct who who = {.root = img->runs_as_root,
+                            .uid = img->run_uid,
+                            .drops = img->runs_as_root && qn_rule_drops_privileges(img, opt->profile)};
 
-    (void)opt;
     return run(plan, &who, e);
 }
 

@@ -22,7 +22,7 @@ static void one(const struct qn_verify *v, const struct qn_package *p, struct qn
     uint32_t payload = 0, left = 0, at = find(v->after, p);
 
     for (uint32_t i = 0; i < p->files; i++) {
-        if (qn_plan_documentation(v->before->tree.node[p->file[i]].path))
+        if (qn_image_documentation(v->before->tree.node[p->file[i]].path))
             continue;
         payload++;
         left += qn_verify_same(v, p->file[i]) != QN_NO_NODE;
@@ -47,7 +47,7 @@ static void lists(const struct qn_verify *v, struct qn_verdict *out)
             continue;
         while (qn_dpkg_list_next(&text, &path))
             if (path.n && qn_tree_resolve(a, path, false) == QN_NO_NODE &&
-                (v->alone ? !qn_plan_documentation(path)
+                (v->alone ? !qn_image_documentation(path)
                           : qn_tree_resolve(&v->before->tree, path, false) != QN_NO_NODE))
                 qn_verdict_fail(out, "/%s names /%s, which is gone", QN_Q(a->node[i].path), QN_Q(path));
     }

@@ -146,8 +146,8 @@ static void one(struct hints *h, struct qn_str text, uint32_t imports)
         add(h, QN_HINT_LIBRARY, text);
     else if (starts && program_name(text, false))
         add(h, QN_HINT_WORD, text);
-    else if (shell && qn_str_chr(text, ' ') > 0)
-        commands(h, text);
+    else if ((shell || (starts && qn_str_starts(text, QN_STR("exec ")))) && qn_str_chr(text, ' ') > 0)
+        commands(h, text); /* "exec x" is for a shell, whoever starts that */
     paths(h, text);
 }
 

@@ -126,3 +126,15 @@ void qn_image_fini(struct qn_image *img)
     qn_arena_fini(&img->arena);
     *img = (struct qn_image){0};
 }
+
+bool qn_image_documentation(struct qn_str path)
+{
+    static const char *const dirs[] = {"usr/share/doc",      "usr/share/man",     "usr/share/info",
+                                       "usr/share/locale",   "usr/share/lintian", "usr/share/doc-base",
+                                       "usr/share/licenses", "var/lib/db/sbom",   "usr/share/bash-completion",
+                                       "usr/share/bug",      "usr/share/zsh",     "usr/share/fish"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
+        if (qn_path_under(path, qn_str_c(dirs[i])))
+            return true;
+    return false;
+}

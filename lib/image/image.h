@@ -139,6 +139,8 @@ static inline bool qn_image_reached(const struct qn_image *img, uint32_t node)
 {
     return img->reach[node].why != QN_WHY_NONE;
 }
+/* Whether a file is documentation, a licence or a translation: a package of which only such is left is gone. */
+bool qn_image_documentation(struct qn_str path);
 /* Whether it is reached for another reason than that the image exists for its tools. */
 static inline bool qn_image_needed(const struct qn_image *img, uint32_t node)
 {

@@ -251,7 +251,7 @@ static bool empty(const struct qn_keeping *k, uint32_t package)
     const struct qn_package *p = &k->img->package[package];
 
     for (uint32_t i = 0; i < p->files; i++)
-        if (!qn_path_under(k->img->tree.node[p->file[i]].path, QN_STR("usr/share/doc")))
+        if (!qn_image_documentation(k->img->tree.node[p->file[i]].path))
             return false;
     return true;
 }

@@ -55,7 +55,7 @@ void qn_keeping_node(struct qn_keeping *k, uint32_t node, enum qn_kept_why why, 
     k->ks->node[node] = (struct qn_kept){why, from};
     if (k->shell == QN_NO_NODE && qn_keeping_shell(k, node))
         k->shell = node;
-    if (package != QN_NO_PACKAGE && !k->ks->alive[package]) {
+    if (package != QN_NO_PACKAGE && !k->ks->alive[package] && !qn_image_documentation(k->img->tree.node[node].path)) {
         k->ks->alive[package] = true;
         /* Dependencies of a package of which nothing was kept so far are followed now. */
         if (!k->package[package].queued) {
@@ -109,6 +109,22 @@ static void take_package(struct qn_keeping *k)
     qn_keep_members(k, package);
 }
 
+/* Who logs in over the network finds a shell, and with it the usual tools, in strict as well. */
+static bool serves_logins(const struct qn_keeping *k)
+{
+    static const char *const names[] = {"sshd", "dropbear", "in.telnetd", "ttyd"};
+    const struct qn_tree *t = &k->img->tree;
+
+    for (uint32_t i = 1; i < t->count; i++) {
+        if (t->node[i].type != QN_FILE || !(t->node[i].mode & 0111) || !qn_image_needed(k->img, i))
+            continue;
+        for (size_t n = 0; n < QN_ARRAY_LEN(names); n++)
+            if (qn_str_eq_c(qn_path_base(t->node[i].path), names[n]))
+                return true;
+    }
+    return false;
+}
+
 /* Scripts take the usual tools for granted. */
 static void lay_floor(struct qn_keeping *k)
 {
@@ -118,7 +134,7 @@ static void lay_floor(struct qn_keeping *k)
 #undef X
     };
 
-    if (k->floor || k->shell == QN_NO_NODE || qn_keeping_files(k))
+    if (k->floor || k->shell == QN_NO_NODE || (qn_keeping_files(k) && !serves_logins(k)))
         return;
     k->floor = true;
     for (size_t i = 0; i < QN_ARRAY_LEN(tools); i++)

@@ -48,7 +48,7 @@ struct qn_keepset {
     enum qn_keep_level level;
     struct qn_kept *node;    /* one per node */
     struct qn_kept *package; /* one per package */
-    bool *alive;             /* one per package: at least one of its files is kept */
+    bool *alive;             /* one per package: a file of it is kept that is no documentation */
     struct qn_arena arena;
 };
 

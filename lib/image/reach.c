@@ -331,6 +331,18 @@ static bool multi_call(struct qn_str path, bool is_static, const struct qn_menti
     return !is_static && network >= 10;
 }
 
+/* Command lines in an executable that hands them to a shell. The tools of the table are told by their mentions, which
+ * know everyday words; shells list what they can do. */
+static void command_lines(struct qn_reaching *w, uint32_t node, const struct qn_elf_facts *f)
+{
+    if (is_shell(w->img->tree.node[node].path))
+        return;
+    for (uint32_t i = 0; i < f->hint_count; i++)
+        if (f->hint[i].kind == QN_HINT_COMMAND && qn_tool_find(qn_path_base(f->hint[i].text)) < 0 &&
+            !is_shell(f->hint[i].text))
+            qn_reach_word(w, f->hint[i].text, QN_WHY_STRINGS, node);
+}
+
 static void expand_elf(struct qn_reaching *w, uint32_t node, const struct qn_entry *data)
 {
     const struct qn_image *img = w->img;
@@ -348,6 +360,8 @@ static void expand_elf(struct qn_reaching *w, uint32_t node, const struct qn_ent
     qn_reach_program(w, node);
     if ((starts || f->is_static) && !table && !qn_str_starts(f->soname, QN_STR("libc.")))
         qn_reach_mentions(w, node, &data->mentions, true);
+    if (!table && !w->tools && !qn_str_starts(f->soname, QN_STR("libc.")))
+        command_lines(w, node, f);
 }
 
 static void expand(struct qn_reaching *w, uint32_t node)

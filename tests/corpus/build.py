@@ -26,7 +26,8 @@ def with_hook(packages, hook):
         if hook:
             script = os.path.join(work, "hook")
             with open(script, "w") as f:
-                f.write(f"#!/bin/sh\nexec chroot \"$1\" /bin/sh -e <<'END_OF_HOOK'\n{hook}\nEND_OF_HOOK\n")
+                f.write("#!/bin/sh\nexport PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+                        f"exec chroot \"$1\" /bin/sh -e <<'END_OF_HOOK'\n{hook}\nEND_OF_HOOK\n")
             os.chmod(script, 0o755)
             command.append(f"--customize-hook={script}")
         full = os.path.join(work, "full.tar")

@@ -114,6 +114,20 @@ def database_lines(root):
     return lines
 
 
+def told(report):
+    """Which paths the report says were changed or removed: databases that are signed say what was installed."""
+    paths = [c["path"] for r in report["rules"] for c in r["changes"]]
+    globs = [re.escape(re.sub(r" \(\d+\)$", "", p)).replace(r"\*\*", ".*") for p in paths if p.endswith(")")]
+    exact = set(paths)
+    return lambda path: path in exact or any(re.fullmatch(g, path) for g in globs)
+
+
+def unexpected(lines, report):
+    """Without the lines of rpm -Va about files that the report names: headers of packages cannot be edited."""
+    known = told(report)
+    return [line for line in lines if not (line.startswith("rpm -Va: ") and known(line.split()[-1]))]
+
+
 def purls(components):
     """Without qualifiers and epochs, which this trivy writes as a qualifier."""
     return sorted(re.sub(r"@\d+:", "@", urllib.parse.unquote(p.split("?")[0])) for p in components)

@@ -204,7 +204,7 @@ IMAGES = [
           probes.notes(8080), packages=["openjdk-17-jre-headless"], layers=[jar], tmpfs=["/srv/notes"]),
     Image("php-apache", {"Cmd": ["apache2-foreground"], "Env": [PATH], "WorkingDir": "/var/www/html",
                          "StopSignal": "SIGWINCH"},
-          probes.notes(8080), packages=["libapache2-mod-php", "php-sqlite3", "php-mbstring", "php-curl"],
+          probes.notes(8080), packages=["apache2", "libapache2-mod-php", "php-sqlite3", "php-mbstring", "php-curl"],
           hook="printf 'Listen 8080\\n' > /etc/apache2/ports.conf\na2enmod rewrite >/dev/null\n"
                "install -d -o www-data -m 755 /srv/notes\nrm -f /var/www/html/index.html",
           layers=[{"usr/local/bin/apache2-foreground": (APACHE, 0o755), "var/www/html/index.php": PHP,

@@ -2,11 +2,13 @@
 import dirty
 import languages
 import languages_more
+import rpms
 import servers
 import servers_more
 import small
 
-IMAGES = servers.IMAGES + servers_more.IMAGES + languages.IMAGES + languages_more.IMAGES + small.IMAGES + dirty.IMAGES
+IMAGES = (servers.IMAGES + servers_more.IMAGES + languages.IMAGES + languages_more.IMAGES + small.IMAGES + rpms.IMAGES
+          + dirty.IMAGES)
 
 
 def select(names=None, quick=False):

@@ -1,4 +1,5 @@
-/* Dependencies on paths: of a toolbox that program alone stays, which shell stays is decided by who needs one. */
+/* Dependencies on paths: of a toolbox that program alone stays, which shell stays is decided by who needs one. What
+ * other rules left of a package; tools for who logs in. */
 #include "image_fixture.h"
 
 START_TEST(programs_of_a_toolbox)
@@ -21,8 +22,53 @@ START_TEST(programs_of_a_toolbox)
 }
 END_TEST
 
+#define LIST(name, files) "var/lib/dpkg/info/" name ".list text=" files "\\n\n"
+
+/* A chosen package of which its licence is left depends on nothing: the next time it is not even listed. */
+START_TEST(licences_need_nothing)
+{
+    auto_fixture f = {0};
+
+    fixture_make(&f,
+                 "opt/app elf\nusr/bin/gdb elf\nusr/share/doc/gdb/copyright text=c\nusr/lib/libgdbparts.so.1 elf\n"
+                 "usr/share/meta/x text=x\nusr/share/doc/meta/copyright text=c\nvar/lib/dpkg/status text=" DPKG_STATUS(
+                     "gdb", "Depends: gdbparts\\n") DPKG_STATUS("gdbparts", "") DPKG_STATUS("all", "Depends: meta\\n")
+                     DPKG_STATUS("meta", "") "\n" LIST("gdb", "/usr/bin/gdb\\n/usr/share/doc/gdb/copyright")
+                         LIST("gdbparts", "/usr/lib/libgdbparts.so.1") LIST("all", "/usr/share/doc/meta/copyright")
+                             LIST("meta", "/usr/share/meta/x") "var/lib/apt/extended_states text=Package: "
+                                                               "gdbparts\\nAuto-Installed: 1\\n\\nPackage: meta\\n"
+                                                               "Auto-Installed: 1\\n\\n\n",
+                 "'Entrypoint':['/opt/app']", "");
+    ck_assert(fixture_removed(&f, "usr/bin/gdb") && fixture_removed(&f, "usr/lib/libgdbparts.so.1"));
+    ck_assert(!fixture_removed(&f, "usr/share/doc/gdb/copyright"));
+    /* A package that never had anything else exists for its dependencies. */
+    ck_assert(!fixture_removed(&f, "usr/share/meta/x"));
+    fixture_verified(&f);
+}
+END_TEST
+
+START_TEST(tools_for_logins)
+{
+    auto_fixture f = {0}, g = {0};
+    static const char layer[] =
+        "usr/sbin/sshd elf\nusr/bin/dash elf\nusr/bin/sh -> dash\nbin -> usr/bin\nusr/bin/cat elf\nusr/bin/dd elf\n"
+        "srv/run text=#!/bin/sh\\nexec true\\n\n"
+        "etc/passwd text=root:x:0:0::/root:/bin/sh\\n\nvar/lib/dpkg/status text=" DPKG_STATUS("openssh-server", "")
+            DPKG_STATUS("dash", "") DPKG_STATUS("coreutils", "") "\n" LIST("openssh-server", "/usr/sbin/sshd")
+                LIST("dash", "/usr/bin/dash\\n/usr/bin/sh") LIST("coreutils", "/usr/bin/cat\\n/usr/bin/dd");
+
+    fixture_make(&f, layer, "'Cmd':['/usr/sbin/sshd','-D']", "{'profile':'strict'}");
+    ck_assert(!fixture_removed(&f, "usr/bin/dash") && !fixture_removed(&f, "usr/bin/cat"));
+    ck_assert(fixture_removed(&f, "usr/bin/dd"));
+    fixture_verified(&f);
+    fixture_make(&g, layer, "'Cmd':['/srv/run']", "{'profile':'strict'}");
+    ck_assert(!fixture_removed(&g, "usr/bin/dash") && fixture_removed(&g, "usr/bin/cat"));
+    fixture_verified(&g);
+}
+END_TEST
+
 Suite *suite_keep_paths(void)
 {
-    const TTest *const tests[] = {programs_of_a_toolbox};
+    const TTest *const tests[] = {programs_of_a_toolbox, licences_need_nothing, tools_for_logins};
     return qn_suite("keep_paths", tests, QN_ARRAY_LEN(tests));
 }

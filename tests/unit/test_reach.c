@@ -121,6 +121,19 @@ START_TEST(the_application)
 }
 END_TEST
 
+/* Command lines that a program hands to a shell, itself or through exec. */
+START_TEST(command_lines)
+{
+#define COMPILES(words)                                                                                                \
+    "usr/bin/cc elf\nusr/sbin/cached elf " words "\nvar/lib/dpkg/status text=" DPKG_STATUS(                            \
+        "p", "") "\nvar/lib/dpkg/info/p.list text=/usr/bin/cc\\n/usr/sbin/cached\\n\n"
+    reaches(COMPILES("import=execl names=exec%20cc%20-o%20%25o"), "'Cmd':['cached']", "usr/bin/cc", true);
+    reaches(COMPILES("import=popen names=cc%20-o%20x"), "'Cmd':['cached']", "usr/bin/cc", true);
+    reaches(COMPILES("import=execl names=cc%20-o%20x"), "'Cmd':['cached']", "usr/bin/cc", false);
+    reaches(COMPILES("names=exec%20cc%20-o%20x"), "'Cmd':['cached']", "usr/bin/cc", false);
+}
+END_TEST
+
 START_TEST(busybox)
 {
     static const char *const alpine =
@@ -337,8 +350,8 @@ END_TEST
 
 Suite *suite_reach(void)
 {
-    const TTest *const tests[] = {entrypoints,    health_checks, scripts, the_application, busybox,
-                                  utility_images, environment,   keep,    explained,       order_does_not_matter,
-                                  commands,       users,         words};
+    const TTest *const tests[] = {
+        entrypoints, health_checks, scripts,   the_application,       command_lines, busybox, utility_images,
+        environment, keep,          explained, order_does_not_matter, commands,      users,   words};
     return qn_suite("reach", tests, QN_ARRAY_LEN(tests));
 }

@@ -90,6 +90,24 @@ START_TEST(file_capabilities)
 }
 END_TEST
 
+/* That no package owns a program is no reason, in strict, to think that something starts it. */
+START_TEST(capabilities_that_nothing_uses)
+{
+    auto_fixture f = {0}, g = {0}, h = {0};
+    static const char layer[] = APP "opt/t/raw-tool caps elf\n";
+
+    fixture_make(&f, layer, STARTS, "{'profile':'strict'}");
+    ck_assert(f.plan.fate[fixture_node(&f, "opt/t/raw-tool")].uncap);
+    fixture_verified(&f);
+    fixture_make(&g, layer, STARTS, "");
+    ck_assert(!g.plan.fate[fixture_node(&g, "opt/t/raw-tool")].uncap);
+    fixture_make(&h, APP "opt/t/raw-tool caps elf\netc/t/run.conf text=# raw-tool\\nhelper = raw-tool\\n\n", STARTS,
+                 "{'profile':'strict'}");
+    ck_assert(!h.plan.fate[fixture_node(&h, "opt/t/raw-tool")].uncap);
+    fixture_verified(&h);
+}
+END_TEST
+
 START_TEST(capabilities_behind_a_hidden_name)
 {
     auto_fixture f = {0}, after = {0};
@@ -151,7 +169,7 @@ END_TEST
 /* A server that starts as root and goes on as somebody else: nobody can tell whom its data then belongs to. */
 START_TEST(world_writable_for_who_knows_whom)
 {
-    auto_fixture f = {0}, g = {0};
+    auto_fixture f = {0}, g = {0}, h = {0}, i = {0};
 
     fixture_make(&f, WRITABLE "usr/sbin/httpd elf import=setuid\nvar/lib/dpkg/info/x.list text=/usr/sbin/httpd\\n\n",
                  "'Cmd':['httpd'],'ExposedPorts':{'80/tcp':{}}", "");
@@ -166,6 +184,15 @@ START_TEST(world_writable_for_who_knows_whom)
                  "'Entrypoint':['/app/drop']", "");
     mode_is(&g, "app/data.db", 0666);
     fixture_verified(&g);
+    /* In strict, a program that nothing names starts nothing. */
+    fixture_make(&h, WRITABLE "opt/tools/helper-x elf interp=/lib/ld.so import=setuid\n", STARTS,
+                 "{'profile':'strict','rules':{'user':'off'}}");
+    mode_is(&h, "app/data.db", 0664);
+    fixture_verified(&h);
+    fixture_make(
+        &i, WRITABLE "opt/tools/helper-x elf interp=/lib/ld.so import=setuid\netc/a/run.conf text=helper-x -d\\n\n",
+        STARTS, "{'profile':'strict','rules':{'user':'off'}}");
+    mode_is(&i, "app/data.db", 0666);
 }
 END_TEST
 
@@ -375,6 +402,7 @@ Suite *suite_rules_rights(void)
                                   setuid_that_is_needed,
                                   setuid_in_lower_layers,
                                   file_capabilities,
+                                  capabilities_that_nothing_uses,
                                   capabilities_behind_a_hidden_name,
                                   world_writable,
                                   world_writable_for_a_user,

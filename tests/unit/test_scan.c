@@ -108,6 +108,8 @@ START_TEST(mentions)
     ck_assert(says(qn_mentions_text, "/usr/bin/curl", "curl"));
     ck_assert(says(qn_mentions_text, "we use curl.", "curl"));
     ck_assert(says(qn_mentions_text, "a=curl", "curl"));
+    ck_assert(says(qn_mentions_text, "#!/usr/bin/curl\n#curl x\n", "curl"));
+    ck_assert(!says(qn_mentions_text, "# curl is used elsewhere\n  ## curl\n#\tcurl", "curl"));
     ck_assert(!says(qn_mentions_text, "libcurl curl-config curl_x curl.h", "curl"));
     ck_assert(says(qn_mentions_text, "apt-get install", "apt-get"));
     ck_assert(!says(qn_mentions_text, "apt-get install", "apt"));

@@ -130,7 +130,8 @@ static void stays(const struct fixture *f, const char *path, const char *because
     APP "etc/ssh/ssh_host_rsa_key text=" KEY "\nroot/.git-credentials text=https://u:p@h\\n\nopt/a/tls.key text=" KEY  \
         "\nroot/.npmrc text=//r/:_authToken=abc\\n\nhome/u/.docker/config.json text={\"auths\":{\"r\":{\"auth\":"      \
         "\"eDp5\"}}}\napp/settings.py text=T=\"" GITHUB "\"\\n\netc/app/owned.pem text=" KEY                           \
-        "\netc/app/used.pem text=" KEY "\netc/app/app.conf text=cert /etc/app/used.pem\\n\n"                           \
+        "\netc/app/used.pem text=" KEY "\netc/app/once.pem text=" KEY                                                  \
+        "\netc/app/app.conf text=cert /etc/app/used.pem\\n# cert once.pem\\n\n"                                        \
         "var/lib/dpkg/status text=" DPKG_STATUS("p", "") "\nvar/lib/dpkg/info/p.list text=/etc/app/owned.pem\\n\n"
 
 START_TEST(removed_or_reported)
@@ -152,6 +153,7 @@ START_TEST(removed_or_reported)
     stays(&g, "app/settings.py", "GitHub token");
     stays(&g, "etc/app/owned.pem", "a package");
     stays(&g, "etc/app/used.pem", "a configuration names it");
+    gone(&g, "etc/app/once.pem");
     fixture_verified(&g);
 }
 END_TEST
