@@ -15,6 +15,9 @@ void qn_keep_classify(struct qn_keeping *k)
         for (uint32_t f = 0; f < p->files; f++) {
             uint32_t parent = t->node[p->file[f]].parent;
             k->package[i].libraries = k->package[i].libraries || (k->bits[p->file[f]] & QN_IS_LIB);
+            k->package[i].headers =
+                k->package[i].headers ||
+                (qn_path_under(t->node[p->file[f]].path, QN_STR("usr/include")) && !(k->bits[p->file[f]] & QN_IS_GONE));
             k->package[i].programs =
                 k->package[i].programs || (parent != QN_NO_NODE && (k->bits[parent] & QN_IN_BIN) != 0);
         }
@@ -125,8 +128,9 @@ static enum member strict_member(const struct qn_keeping *k, uint32_t package, u
     bool program =
         n->type == QN_FILE && (n->mode & 0111) && n->data && n->data->content == QN_ELF && n->data->elf.interp.n;
 
+    /* What compilers link with goes with the headers that they read. */
     if (k->bits[node] & QN_IS_LIB)
-        return p->class == QN_CLASS_ALWAYS ? KEEP : LEAVE;
+        return p->class == QN_CLASS_ALWAYS || (p->headers && (p->how & ~QN_BY_DEPENDS)) ? KEEP : LEAVE;
     if (program && (p->class == QN_CLASS_TOOLBOX || !(p->how & ~QN_BY_DEPENDS)))
         return LEAVE;
     /* The data of a library that nothing loads. */

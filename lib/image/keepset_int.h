@@ -25,6 +25,7 @@ struct qn_keep_package {
     uint8_t how;
     bool queued, waiting, followed, sorted;
     bool libraries, programs; /* has files in library directories; in bin directories */
+    bool headers;             /* has files below usr/include that stay */
     bool brought;             /* the base system depends on it: that it is there says nothing */
     enum qn_package_class class;
     struct qn_str *needed; /* names that its executables need, sorted; once `sorted` */

@@ -67,8 +67,29 @@ START_TEST(tools_for_logins)
 }
 END_TEST
 
+/* A compiler that runs links: with what stands beside the headers that it reads. */
+START_TEST(libraries_for_linkers)
+{
+    auto_fixture f = {0}, g = {0};
+    static const char layer[] =
+        "usr/bin/gcc elf\nusr/bin/ld elf\nusr/include/x.h text=x\nusr/lib/libx.so text=GROUP ( libx.so.1 "
+        ")\nusr/bin/app "
+        "elf\nvar/lib/dpkg/status text=" DPKG_STATUS("gcc", "") DPKG_STATUS("x-dev", "")
+            DPKG_STATUS("app", "") "\n" LIST("gcc", "/usr/bin/gcc\\n/usr/bin/ld")
+                LIST("x-dev", "/usr/include/x.h\\n/usr/lib/libx.so") LIST("app", "/usr/bin/app");
+
+    fixture_make(&f, layer, "'Cmd':['gcc','x.c']", "{'profile':'strict'}");
+    ck_assert(!fixture_removed(&f, "usr/include/x.h") && !fixture_removed(&f, "usr/lib/libx.so"));
+    fixture_verified(&f);
+    fixture_make(&g, layer, "'Cmd':['app']", "{'profile':'strict'}");
+    ck_assert(fixture_removed(&g, "usr/bin/gcc") && fixture_removed(&g, "usr/lib/libx.so"));
+    fixture_verified(&g);
+}
+END_TEST
+
 Suite *suite_keep_paths(void)
 {
-    const TTest *const tests[] = {programs_of_a_toolbox, licences_need_nothing, tools_for_logins};
+    const TTest *const tests[] = {programs_of_a_toolbox, licences_need_nothing, tools_for_logins,
+                                  libraries_for_linkers};
     return qn_suite("keep_paths", tests, QN_ARRAY_LEN(tests));
 }
