@@ -24,9 +24,12 @@ int qn_names_make(const struct qn_tree *t, bool (*wanted)(const void *ctx, uint3
     n = 0;
     for (uint32_t i = 1; i < t->count; i++)
         if (wanted(ctx, i))
-            at[n++] = (struct qn_name){qn_path_base(t->node[i].path), i};
+            at[n++] = (struct qn_name){qn_path_base(t->node[i].path), i, 1, 0};
     if (n)
         qsort(at, n, sizeof *at, by_base);
+    for (size_t i = n; i-- > 1;)
+        if (qn_str_eq(at[i - 1].base, at[i].base))
+            at[i - 1].run = at[i].run + 1;
     *out = (struct qn_names){at, n};
     return 0;
 }
@@ -42,9 +45,7 @@ size_t qn_names_find(const struct qn_names *names, struct qn_str base, size_t *c
         else
             hi = mid;
     }
-    *count = 0;
-    while (lo + *count < names->count && qn_str_eq(names->at[lo + *count].base, base))
-        ++*count;
+    *count = lo < names->count && qn_str_eq(names->at[lo].base, base) ? names->at[lo].run : 0;
     return lo;
 }
 

@@ -7,6 +7,8 @@
 struct qn_name {
     struct qn_str base;
     uint32_t node;
+    uint32_t run;     /* how many of the same name there are from here on */
+    uint32_t visited; /* of the first of a name: the caller's, 0 at first */
 };
 
 struct qn_names {

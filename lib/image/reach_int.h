@@ -13,6 +13,8 @@ struct qn_reaching {
     bool tools; /* what is reached from here on is only for people at the shell of a utility image */
     struct qn_names programs;
     struct qn_names *own; /* one per package: its files, once a script of it was reached */
+    bool logins;          /* the shells of those who may log in were looked at */
+    bool settings[64];    /* rows of reads.def whose files were */
     bool failed;          /* no memory was left; `err` says so */
     struct qn_err err;
 };

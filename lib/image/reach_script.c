@@ -30,7 +30,9 @@ static void dispatch(struct qn_reaching *w, uint32_t node, struct qn_str base)
 {
     size_t n, at = qn_names_find(&w->programs, base, &n);
 
-    for (size_t i = at; n > 1 && i < at + n; i++)
+    if (n < 2 || w->programs.at[at].visited++)
+        return;
+    for (size_t i = at; i < at + n; i++)
         qn_reach_chain(w, w->programs.at[i].node, QN_WHY_CALLED, node);
 }
 
@@ -58,7 +60,11 @@ static void package_files(struct qn_reaching *w, uint32_t node, struct qn_str ba
         return;
     }
     size_t at = qn_names_find(own, base, &n);
-    for (size_t i = at; base.n >= 3 && i < at + n; i++)
+    /* A script does not call itself; whom the first leaves out, the second has. */
+    if (n == 0 || base.n < 3 || own->at[at].visited == UINT32_MAX || own->at[at].visited == node)
+        return;
+    own->at[at].visited = own->at[at].visited ? UINT32_MAX : node;
+    for (size_t i = at; i < at + n; i++)
         if (own->at[i].node != node)
             qn_reach_chain(w, own->at[i].node, QN_WHY_CALLED, node);
 }
@@ -164,6 +170,9 @@ static void login_shells(struct qn_reaching *w, uint32_t node)
 {
     struct qn_str text, line;
 
+    if (w->logins)
+        return;
+    w->logins = true;
     if (!qn_image_text(w->img, QN_STR("etc/passwd"), &text))
         return;
     while (qn_str_next(&text, '\n', &line)) {
@@ -186,13 +195,15 @@ void qn_reach_program(struct qn_reaching *w, uint32_t node)
     const struct qn_tree *t = &w->img->tree;
     struct qn_str base = qn_path_base(t->node[node].path);
 
+    _Static_assert(QN_ARRAY_LEN(rows) <= QN_ARRAY_LEN(w->settings), "a flag for each row");
     if (w->tools)
         return;
     if (starts_logins(base))
         login_shells(w, node);
     for (size_t r = 0; r < QN_ARRAY_LEN(rows); r++) {
-        if (!qn_str_eq_c(base, rows[r].program))
+        if (w->settings[r] || !qn_str_eq_c(base, rows[r].program))
             continue;
+        w->settings[r] = true;
         for (uint32_t i = 1; i < t->count; i++)
             if (t->node[i].type == QN_FILE && qn_glob(qn_str_c(rows[r].settings), t->node[i].path))
                 qn_reach_chain(w, i, QN_WHY_MENTIONED, node);

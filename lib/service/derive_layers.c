@@ -147,10 +147,13 @@ int qn_derive_scan_file(struct qn_derivation *d, int blob, uint64_t size, int fa
     qn_auto_worker struct qn_worker *w = NULL;
     qn_auto_close int spill = qn_derive_tmp(d, e);
     qn_auto_buf struct qn_buf reply = {0};
+    struct qn_limits limits = d->env->limits;
 
+    /* What was let in may shrink further when it is compressed again; its size is limited all the same. */
+    limits.layer_ratio = 0;
     qn_buf_init(&reply, 65536);
     if (spill < 0 || qn_workers_take(d->env->workers, &w, e) < 0 ||
-        qn_worker_request_scan(w, blob, spill, facts, &d->env->limits, QN_SCAN_DIFF_ID, e) < 0 ||
+        qn_worker_request_scan(w, blob, spill, facts, &limits, QN_SCAN_DIFF_ID, e) < 0 ||
         qn_worker_progress(w, size, true, e) < 0 || qn_derive_wait(d, w, &reply, e) < 0)
         return -1;
     return qn_scan_reply_read(qn_buf_view(&reply), out, e);
