@@ -108,9 +108,14 @@ def database_lines(root):
     if os.path.exists(root + "/var/lib/dpkg/status"):
         lines += ["dpkg --audit: " + line for line in output("dpkg", f"--root={root}", "--audit")]
         lines += ["dpkg -V: " + line for line in output("dpkg", f"--root={root}", "-V")]
-    if os.path.exists(root + "/var/lib/rpm") or os.path.exists(root + "/usr/lib/sysimage/rpm"):
-        lines += ["rpm -Va: " + line for line in output("rpm", f"--root={root}", "-Va", "--nodeps")]
-        lines += ["rpmdb: " + line for line in output("rpmdb", f"--root={root}", "--verifydb")]
+    for place in ("/var/lib/rpm", "/usr/lib/sysimage/rpm"):
+        if not os.path.isdir(root + place) or os.path.islink(root + place):
+            continue
+        where = [f"--root={root}", f"--dbpath={place}"]
+        lines += ["rpm -Va: " + line for line in output("rpm", *where, "-Va", "--nodeps")]
+        lines += ["rpmdb: " + line for line in output("rpmdb", *where, "--verifydb")]
+        if not output("rpm", *where, "-qa"):
+            lines.append("rpm -qa: no packages")
     return lines
 
 
