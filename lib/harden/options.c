@@ -133,16 +133,18 @@ static enum qn_rule_state initial(const struct qn_options *o, int rule)
 void qn_options_for(const struct qn_options *o, const struct qn_image *img, struct qn_options *out, char *because,
                     size_t size)
 {
-    struct qn_str what;
+    struct qn_str where, what;
 
     because[0] = '\0';
     *out = *o;
     if (o->profile != QN_STRICT || o->rule[QN_RULE_unused_files] != QN_RULE_ON || o->chosen[QN_RULE_unused_files])
         return;
-    uint32_t node = qn_image_dynamic(img, &what);
-    if (node == QN_NO_NODE)
+    if (!qn_image_dynamic(img, &where, &what))
         return;
-    snprintf(because, size, "/%s makes up what it runs: \"%s\"", QN_Q(img->tree.node[node].path), QN_Q(what));
+    if (where.n)
+        snprintf(because, size, "/%s makes up what it runs: \"%s\"", QN_Q(where), QN_Q(what));
+    else
+        snprintf(because, size, "the image's command makes up what it runs: \"%s\"", QN_Q(what));
     out->profile = QN_STANDARD;
     for (int i = 0; i < QN_RULE_COUNT; i++)
         if (!o->chosen[i])

@@ -159,9 +159,7 @@ static bool lines(struct judge *j, struct qn_str text)
 
 static bool shell_script(const struct qn_node *n)
 {
-    return n->data && n->data->content == QN_SCRIPT &&
-           (qn_is_shell_name(qn_path_base(n->data->script.interpreter)) ||
-            qn_is_shell_name(qn_path_base(n->data->script.program)));
+    return n->data && n->data->content == QN_SCRIPT && qn_script_shell(&n->data->script);
 }
 
 /* Whether a script that the image runs names the directory: it runs what lies there ("/docker-entrypoint.d"). */

@@ -1,6 +1,7 @@
 #include "content.h"
 #include "hints.h"
 #include "secrets.h"
+#include "texts.h"
 #include "units.h"
 
 #include "base/path.h"
@@ -68,7 +69,7 @@ static bool text_name(struct qn_str path)
     for (size_t i = 0; i < QN_ARRAY_LEN(suffix); i++)
         if (qn_str_ends(base, qn_str_c(suffix[i])))
             return true;
-    return qn_path_under(path, QN_STR("etc"));
+    return qn_path_under(path, QN_STR("etc")) || qn_str_starts(base, QN_STR("Procfile"));
 }
 
 uint64_t qn_content_capture(struct qn_str path, uint64_t size, struct qn_str head)
@@ -191,12 +192,15 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
             return -1;
         qn_mentions_text(bytes, &n->mentions);
         n->units = qn_units_used(bytes);
-        return 0;
+        return qn_script_shell(&n->script)
+                   ? 0
+                   : qn_text_read(n->path, qn_text_kind(n->path, true), bytes, arena, &n->named, e);
     }
     if (qn_str_chr(bytes, '\0') < 0 && (text_name(n->path) || n->captured)) {
         n->content = QN_TEXT;
         qn_mentions_text(bytes, &n->mentions);
         n->units = qn_units_used(bytes);
+        return qn_text_read(n->path, qn_text_kind(n->path, false), bytes, arena, &n->named, e);
     }
     return 0;
 }

@@ -106,17 +106,55 @@ bool qn_script_dynamic(struct qn_str text, struct qn_str *what)
     return false;
 }
 
-uint32_t qn_image_dynamic(const struct qn_image *img, struct qn_str *what)
+/* Whether every variable that starts a word of the command has a value in the configuration. */
+static bool known(const struct qn_image *img, struct qn_str command)
 {
+    struct qn_str word;
+
+    while (qn_str_word(&command, &word)) {
+        if (!variable(word))
+            continue;
+        size_t at = 0, n;
+        while (at < word.n && memchr("\"${", word.p[at], 3))
+            at++;
+        word = qn_str_from(word, at);
+        for (n = 0;
+             n < word.n && (word.p[n] == '_' || (word.p[n] | 32) >= 'a' || (word.p[n] >= '0' && word.p[n] <= '9'));)
+            n++;
+        bool set = false;
+        for (size_t i = 0; i < img->config.env.n; i++)
+            set = set || (qn_str_starts(img->config.env.v[i], qn_str_head(word, n)) && img->config.env.v[i].n > n &&
+                          img->config.env.v[i].p[n] == '=');
+        return set;
+    }
+    return false;
+}
+
+/* Shell text among the words that start the image. */
+static bool dynamic_argv(const struct qn_image *img, const struct qn_words *argv, struct qn_str *what)
+{
+    for (size_t i = 1; i < argv->n; i++)
+        if (qn_str_chr(argv->v[i], '$') >= 0 && qn_str_eq(argv->v[i - 1], QN_STR("-c")) &&
+            qn_script_dynamic(argv->v[i], what) && !known(img, *what))
+            return true;
+    return false;
+}
+
+bool qn_image_dynamic(const struct qn_image *img, struct qn_str *where, struct qn_str *what)
+{
+    *where = QN_STR("");
+    if (dynamic_argv(img, &img->config.entrypoint, what) || dynamic_argv(img, &img->config.cmd, what))
+        return true;
     for (uint32_t i = 1; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
         if (!qn_image_needed(img, i) || n->type != QN_FILE || !n->data || !n->data->captured)
             continue;
-        bool script = n->data->content == QN_SCRIPT && (qn_is_shell_name(qn_path_base(n->data->script.interpreter)) ||
-                                                        qn_is_shell_name(n->data->script.program));
+        bool script = n->data->content == QN_SCRIPT && qn_script_shell(&n->data->script);
         bool sourced = n->data->content == QN_TEXT && qn_str_ends(n->path, QN_STR("sh"));
-        if ((script || sourced) && qn_script_dynamic(n->data->text, what))
-            return i;
+        if ((script || sourced) && qn_script_dynamic(n->data->text, what)) {
+            *where = n->path;
+            return true;
+        }
     }
-    return QN_NO_NODE;
+    return false;
 }

@@ -128,7 +128,13 @@ static void commands(struct hints *h, struct qn_str line)
 
     while (qn_str_word(&rest, &word)) {
         bool ends = word.n && memchr(";|&", word.p[word.n - 1], 3);
-        struct qn_str after = rest;
+        struct qn_str after = rest, behind = word;
+        /* "x|y" */
+        for (size_t k = word.n; !ends && k > 1; k--)
+            if (memchr(";|&", word.p[k - 1], 3) && program_name(behind = qn_str_from(word, k), true)) {
+                add(h, QN_HINT_COMMAND, behind);
+                break;
+            }
         bool more = qn_str_word(&after, &next);
         if (first && more && program_name(word, true) && !qn_str_eq(word, QN_STR("exec")) &&
             (memchr("-/%\"'<>$.", next.p[0], 9) || (name_byte(next.p[0]) && !sentence_word(word))))

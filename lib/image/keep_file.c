@@ -186,7 +186,7 @@ static void script(struct qn_keeping *k, uint32_t node, const struct qn_entry *d
 {
     const struct qn_node *n = &k->img->tree.node[node];
     bool toolbox = n->package != QN_NO_PACKAGE && k->package[n->package].class == QN_CLASS_TOOLBOX;
-    bool shell = qn_is_shell_name(qn_path_base(data->script.interpreter)) || qn_is_shell_name(data->script.program);
+    bool shell = qn_script_shell(&data->script);
 
     /* Texts that start like scripts but cannot be run are modules and examples; in strict, what does not run needs
      * nothing. */

@@ -63,6 +63,35 @@ static void mark_brought(struct qn_keeping *k)
     free(queue);
 }
 
+static void mark_needed(struct qn_keeping *k)
+{
+    size_t found;
+
+    for (uint32_t i = 0; i < k->img->package_count; i++)
+        for (uint32_t d = 0; d < k->img->package[i].depend_count; d++) {
+            size_t at = qn_depends_find(k->img, k->img->package[i].depends[d].name, &found);
+            for (size_t m = at; m < at + found; m++)
+                if (k->img->provider[m].package != i)
+                    k->package[k->img->provider[m].package].needed_by_other = true;
+        }
+}
+
+/* A package that somebody asked for has programs, and nothing that can be read calls one: something that cannot be read
+ * does, compiled or packed. */
+static bool aimless(const struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_tree *t = &k->img->tree;
+    const struct qn_package *p = &k->img->package[package];
+
+    for (uint32_t i = 0; i < p->files; i++) {
+        const struct qn_node *n = &t->node[p->file[i]];
+        if (n->type == QN_FILE && (n->mode & 0111) && n->data && n->data->content != QN_OTHER &&
+            !(k->bits[p->file[i]] & QN_IS_LIB) && qn_image_reached(k->img, p->file[i]))
+            return false;
+    }
+    return k->package[package].programs;
+}
+
 static bool chosen(const struct qn_keeping *k, uint32_t package)
 {
     const struct qn_package *p = &k->img->package[package];
@@ -70,8 +99,10 @@ static bool chosen(const struct qn_keeping *k, uint32_t package)
     if (p->intent == QN_INTENT_AUTO || p->essential || k->package[package].brought ||
         k->package[package].class != QN_CLASS_PLAIN)
         return false;
-    /* Libraries come along; what is called so and is none (libapache2-mod-php) brings modules for a program. */
-    return p->kind != QN_PACKAGE_DEB || !qn_str_starts(p->name, QN_STR("lib")) || !k->package[package].libraries;
+    /* Libraries come along with what needs them, unless nothing does: then they are for something that loads them by
+     * name. What is called so and is none (libapache2-mod-php) brings modules for a program. */
+    return p->kind != QN_PACKAGE_DEB || !qn_str_starts(p->name, QN_STR("lib")) || !k->package[package].libraries ||
+           (p->intent == QN_INTENT_CHOSEN && !k->package[package].needed_by_other);
 }
 
 void qn_keep_roots(struct qn_keeping *k)
@@ -88,11 +119,14 @@ void qn_keep_roots(struct qn_keeping *k)
             qn_keeping_node(k, i, QN_KEPT_UNOWNED, QN_NO_NODE);
     }
     mark_brought(k);
+    mark_needed(k);
     for (uint32_t i = 0; i < k->img->package_count; i++) {
         if (k->package[i].class == QN_CLASS_ALWAYS)
             qn_keeping_package(k, i, QN_BY_ALWAYS, QN_KEPT_ALWAYS, QN_NO_NODE);
-        if (chosen(k, i))
-            qn_keeping_package(k, i, QN_BY_INTENT, QN_KEPT_CHOSEN, QN_NO_NODE);
+        if (!chosen(k, i))
+            continue;
+        k->package[i].aimless = aimless(k, i);
+        qn_keeping_package(k, i, QN_BY_INTENT, QN_KEPT_CHOSEN, QN_NO_NODE);
     }
 }
 
@@ -128,9 +162,12 @@ static enum member strict_member(const struct qn_keeping *k, uint32_t package, u
     bool program =
         n->type == QN_FILE && (n->mode & 0111) && n->data && n->data->content == QN_ELF && n->data->elf.interp.n;
 
-    /* What compilers link with goes with the headers that they read. */
+    /* Libraries that somebody asked for are loaded by name; what compilers link with goes with the headers that they
+     * read. */
     if (k->bits[node] & QN_IS_LIB)
-        return p->class == QN_CLASS_ALWAYS || (p->headers && (p->how & ~QN_BY_DEPENDS)) ? KEEP : LEAVE;
+        return p->class == QN_CLASS_ALWAYS || (p->how & QN_BY_INTENT) || (p->headers && (p->how & ~QN_BY_DEPENDS))
+                   ? KEEP
+                   : LEAVE;
     if (program && (p->class == QN_CLASS_TOOLBOX || !(p->how & ~QN_BY_DEPENDS)))
         return LEAVE;
     /* The data of a library that nothing loads. */
@@ -145,7 +182,7 @@ static enum member member(const struct qn_keeping *k, uint32_t package, uint32_t
     if (qn_keeping_shell(k, node) || (qn_keeping_files(k) && (k->bits[node] & QN_BY_ROW)))
         return LEAVE;
     if (k->bits[n->parent] & QN_IN_BIN) {
-        if (p->class == QN_CLASS_TOOLBOX || qn_keeping_files(k))
+        if (p->class == QN_CLASS_TOOLBOX || (qn_keeping_files(k) && !p->aimless))
             return LEAVE;
         return n->type == QN_FILE && n->data && n->data->content == QN_SCRIPT ? script_member(k, n->data) : KEEP;
     }

@@ -26,6 +26,9 @@ struct qn_keep_package {
     bool queued, waiting, followed, sorted;
     bool libraries, programs; /* has files in library directories; in bin directories */
     bool headers;             /* has files below usr/include that stay */
+    bool needed_by_other;     /* an installed package depends on it */
+    bool aimless;             /* somebody asked for it, and none of its programs is known to run: what calls them is not
+                                 to be seen */
     bool brought;             /* the base system depends on it: that it is there says nothing */
     enum qn_package_class class;
     struct qn_str *needed; /* names that its executables need, sorted; once `sorted` */

@@ -15,11 +15,34 @@
 #define FLAG_STATIC  8u
 #define FLAG_CUT     16u
 
+bool qn_script_shell(const struct qn_script_facts *script)
+{
+    struct qn_str base = qn_path_base(script->interpreter), rest = script->argument, word;
+
+    if (qn_is_shell_name(base) || qn_is_shell_name(script->program) || qn_str_eq(base, QN_STR("execlineb")) ||
+        qn_str_eq(base, QN_STR("with-contenv")))
+        return true;
+    while (qn_str_word(&rest, &word))
+        if (qn_is_shell_name(qn_path_base(word)))
+            return true;
+    return false;
+}
+
 int qn_entry_cmp(const void *a, const void *b)
 {
     const struct qn_entry *x = a, *y = b;
     int c = qn_path_cmp(x->path, y->path);
     return c ? c : (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static int put_hints(struct qn_buf *b, const struct qn_hint *hint, uint32_t count, struct qn_err *e)
+{
+    if (qn_buf_u32(b, count, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        if (qn_buf_u8(b, (uint8_t)hint[i].kind, e) < 0 || qn_buf_lstr(b, hint[i].text, e) < 0)
+            return -1;
+    return 0;
 }
 
 static int put_elf(struct qn_buf *b, const struct qn_elf_facts *f, struct qn_err *e)
@@ -32,12 +55,7 @@ static int put_elf(struct qn_buf *b, const struct qn_elf_facts *f, struct qn_err
     for (uint32_t i = 0; i < f->needed_count; i++)
         if (qn_buf_lstr(b, f->needed[i], e) < 0)
             return -1;
-    if (qn_buf_u32(b, f->hint_count, e) < 0)
-        return -1;
-    for (uint32_t i = 0; i < f->hint_count; i++)
-        if (qn_buf_u8(b, (uint8_t)f->hint[i].kind, e) < 0 || qn_buf_lstr(b, f->hint[i].text, e) < 0)
-            return -1;
-    return 0;
+    return put_hints(b, f->hint, f->hint_count, e);
 }
 
 static int put_segments(struct qn_buf *b, const struct qn_entry *n, struct qn_err *e)
@@ -53,7 +71,7 @@ static int put_segments(struct qn_buf *b, const struct qn_entry *n, struct qn_er
 static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_at, struct qn_err *e)
 {
     uint32_t flags = (n->sparse ? FLAG_SPARSE : 0) | (n->caps ? FLAG_CAPS : 0) | (n->captured ? FLAG_WHOLE : 0) |
-                     (n->elf.is_static ? FLAG_STATIC : 0) | (n->elf.hints_cut ? FLAG_CUT : 0);
+                     (n->elf.is_static ? FLAG_STATIC : 0) | (n->elf.hints_cut || n->named.hints_cut ? FLAG_CUT : 0);
     const uint32_t words[] = {(uint32_t)n->type, (uint32_t)n->content, flags,         n->mode, n->uid,     n->gid,
                               n->dev_major,      n->dev_minor,         n->mtime_nsec, n->seq,  n->secrets, n->units};
     const uint64_t longs[] = {n->size, (uint64_t)n->mtime, n->begin,           n->data,           n->end,
@@ -71,11 +89,11 @@ static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_a
         return -1;
     if (n->content == QN_ELF)
         return put_elf(b, &n->elf, e);
-    if (n->content == QN_SCRIPT)
-        return qn_buf_lstr(b, n->script.interpreter, e) < 0 || qn_buf_lstr(b, n->script.argument, e) < 0
-                   ? -1
-                   : qn_buf_lstr(b, n->script.program, e);
-    return 0;
+    if (n->content == QN_SCRIPT &&
+        (qn_buf_lstr(b, n->script.interpreter, e) < 0 || qn_buf_lstr(b, n->script.argument, e) < 0 ||
+         qn_buf_lstr(b, n->script.program, e) < 0))
+        return -1;
+    return n->content == QN_OTHER ? 0 : put_hints(b, n->named.hint, n->named.hint_count, e);
 }
 
 static int put_trailer(struct qn_buf *b, const struct qn_layer_index *ix, uint64_t at, uint64_t len, struct qn_err *e)
@@ -112,23 +130,26 @@ int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at,
     return qn_sink_write(out, b.p, b.n, e);
 }
 
-static int get_hints(struct qn_cur *c, struct qn_arena *arena, struct qn_elf_facts *f, struct qn_err *e)
+static int get_hints(struct qn_cur *c, struct qn_arena *arena, const struct qn_hint **out, uint32_t *out_count,
+                     struct qn_err *e)
 {
-    f->hint_count = qn_cur_u32(c);
-    if (c->bad || f->hint_count > QN_HINTS_MAX || f->hint_count > c->n / 5)
-        return qn_fail(e, QN_E_MALFORMED, "layer facts: hints of an ELF file");
-    if (f->hint_count == 0)
+    uint32_t count = qn_cur_u32(c);
+
+    if (c->bad || count > QN_HINTS_MAX || count > c->n / 5)
+        return qn_fail(e, QN_E_MALFORMED, "layer facts: hints of a file");
+    if (count == 0)
         return 0;
-    struct qn_hint *hint = qn_arena_alloc(arena, f->hint_count, sizeof *hint, e);
+    struct qn_hint *hint = qn_arena_alloc(arena, count, sizeof *hint, e);
     if (!hint)
         return -1;
-    for (uint32_t i = 0; i < f->hint_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         hint[i].kind = (enum qn_hint_kind)qn_cur_u8(c);
         hint[i].text = qn_cur_lstr(c);
         if (c->bad || hint[i].kind < QN_HINT_PATH || hint[i].kind > QN_HINT_WORD || hint[i].text.n >= QN_PATH_MAX)
-            return qn_fail(e, QN_E_MALFORMED, "layer facts: hints of an ELF file");
+            return qn_fail(e, QN_E_MALFORMED, "layer facts: hints of a file");
     }
-    f->hint = hint;
+    *out = hint;
+    *out_count = count;
     return 0;
 }
 
@@ -152,7 +173,7 @@ static int get_elf(struct qn_cur *c, struct qn_arena *arena, struct qn_elf_facts
     for (uint32_t i = 0; i < f->needed_count; i++)
         needed[i] = qn_cur_lstr(c);
     f->needed = needed;
-    return get_hints(c, arena, f, e);
+    return get_hints(c, arena, &f->hint, &f->hint_count, e);
 }
 
 static int get_segments(struct qn_cur *c, struct qn_arena *arena, struct qn_entry *n, struct qn_err *e)
@@ -239,12 +260,13 @@ static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *aren
     n->caps = flags & FLAG_CAPS;
     n->captured = flags & FLAG_WHOLE;
     n->elf.is_static = flags & FLAG_STATIC;
-    n->elf.hints_cut = flags & FLAG_CUT;
     if (c->bad || text_at > file.n || text_n > file.n - text_at)
         return qn_fail(e, QN_E_MALFORMED, "layer facts: entry runs past the end");
     n->text = qn_str_n(file.p + text_at, (size_t)text_n);
     if (n->sparse && (n->data > n->end || get_segments(c, arena, n, e) < 0))
         return qn_fail(e, QN_E_MALFORMED, "layer facts: sparse record");
+    n->elf.hints_cut = n->content == QN_ELF && (flags & FLAG_CUT);
+    n->named.hints_cut = n->content != QN_ELF && (flags & FLAG_CUT);
     if (n->content == QN_ELF)
         return get_elf(c, arena, &n->elf, e);
     if (n->content == QN_SCRIPT) {
@@ -252,7 +274,7 @@ static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *aren
         n->script.argument = qn_cur_lstr(c);
         n->script.program = qn_cur_lstr(c);
     }
-    return 0;
+    return n->content == QN_OTHER ? 0 : get_hints(c, arena, &n->named.hint, &n->named.hint_count, e);
 }
 
 /* Entries number the places of an archive, each once, and stand there one behind the other. */

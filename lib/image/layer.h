@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* Changes whenever the scanner learns something new, so that cached facts of an older engine are not used. */
-#define QN_FACTS_VERSION 3u
+#define QN_FACTS_VERSION 4u
 
 enum qn_entry_type {
     QN_FILE = 1,
@@ -74,6 +74,14 @@ struct qn_elf_facts {
     bool hints_cut; /* there were more: what the file refers to is not known */
 };
 
+/* Programs and libraries that a text of an application may name (texts.h). */
+struct qn_text_facts {
+    const struct qn_hint *hint; /* QN_HINT_COMMAND and QN_HINT_LIBRARY; sorted by kind and text, each once */
+    uint32_t hint_count;
+    bool hints_cut; /* there were more */
+};
+#define QN_TEXT_HINTS_MAX 4096u /* of one file */
+
 struct qn_script_facts {
     struct qn_str interpreter; /* "/bin/sh", "/usr/bin/env" */
     struct qn_str argument;    /* the rest of the first line */
@@ -107,6 +115,7 @@ struct qn_entry {
     struct qn_mentions mentions;
     struct qn_elf_facts elf;       /* content is QN_ELF */
     struct qn_script_facts script; /* content is QN_SCRIPT */
+    struct qn_text_facts named;    /* content is QN_SCRIPT or QN_TEXT */
 };
 
 struct qn_layer_index {
@@ -127,6 +136,10 @@ int qn_layer_encode(const struct qn_layer_index *index, const uint64_t *text_at,
  * there they do not overlap. */
 int qn_layer_decode(struct qn_str file, struct qn_arena *arena, struct qn_layer_index *out,
                     struct qn_err *e) QN_MUST_CHECK;
+
+/* Whether a script is shell text: a shell interprets it, or a program that is told a shell to start
+ * ("#!/usr/bin/with-contenv bash"), or something that splits lines into words as shells do. */
+bool qn_script_shell(const struct qn_script_facts *script);
 
 /* Order of entries: path, then archive position. */
 int qn_entry_cmp(const void *a, const void *b);

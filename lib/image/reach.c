@@ -77,13 +77,30 @@ void qn_reach_word(struct qn_reaching *w, struct qn_str word, enum qn_why why, u
     qn_reach_chain(w, n, why, from);
 }
 
+void qn_reach_variable(struct qn_reaching *w, struct qn_str name, enum qn_why why, uint32_t from)
+{
+    const struct qn_imgconfig *c = &w->img->config;
+    struct qn_str word;
+
+    for (size_t i = 0; i < c->env.n && !w->tools; i++) {
+        struct qn_str var = c->env.v[i];
+        if (!qn_str_starts(var, name) || var.n == name.n || var.p[name.n] != '=' || qn_str_eq(name, QN_STR("PATH")))
+            continue;
+        struct qn_shell_words words = {.rest = qn_str_from(var, name.n + 1)};
+        while (qn_shell_word(&words, &word))
+            qn_reach_word(w, word, why, from);
+    }
+}
+
 /* Every word of a command line that names something. */
 void qn_reach_line(struct qn_reaching *w, struct qn_str line, enum qn_why why, uint32_t from)
 {
     struct qn_shell_words words = {.rest = line};
     struct qn_str word;
-    while (qn_shell_word(&words, &word))
+    while (qn_shell_word(&words, &word)) {
         qn_reach_word(w, word, why, from);
+        qn_reach_variable(w, word, why, from);
+    }
 }
 
 static bool is_shell(struct qn_str path)
@@ -364,6 +381,13 @@ static void expand_elf(struct qn_reaching *w, uint32_t node, const struct qn_ent
         command_lines(w, node, f);
 }
 
+static bool library_file(const void *tree, uint32_t node)
+{
+    const struct qn_node *n = &((const struct qn_tree *)tree)->node[node];
+    return (n->type == QN_FILE || n->type == QN_SYMLINK) && qn_str_starts(qn_path_base(n->path), QN_STR("lib")) &&
+           qn_str_find(n->path, QN_STR(".so")) > 0;
+}
+
 static void expand(struct qn_reaching *w, uint32_t node)
 {
     const struct qn_node *n = &w->img->tree.node[node];
@@ -389,7 +413,8 @@ int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_e
     img->reach = qn_arena_alloc(&img->arena, img->tree.count, sizeof *img->reach, e);
     w.queue = qn_arena_alloc(&img->arena, img->tree.count, sizeof *w.queue, e);
     if (!img->reach || !w.queue ||
-        qn_names_make(&img->tree, qn_names_program, &img->tree, &img->arena, &w.programs, e) < 0)
+        qn_names_make(&img->tree, qn_names_program, &img->tree, &img->arena, &w.programs, e) < 0 ||
+        qn_names_make(&img->tree, library_file, &img->tree, &img->arena, &w.libraries, e) < 0)
         return -1;
     w.own = qn_arena_alloc(&img->arena, img->package_count, sizeof *w.own, e);
     if (!w.own)

@@ -12,6 +12,7 @@ struct qn_reaching {
     size_t head, count;
     bool tools; /* what is reached from here on is only for people at the shell of a utility image */
     struct qn_names programs;
+    struct qn_names libraries;
     struct qn_names *own; /* one per package: its files, once a script of it was reached */
     bool logins;          /* the shells of those who may log in were looked at */
     bool settings[64];    /* rows of reads.def whose files were */
@@ -25,11 +26,14 @@ void qn_reach_chain(struct qn_reaching *w, uint32_t node, enum qn_why why, uint3
 void qn_reach_word(struct qn_reaching *w, struct qn_str word, enum qn_why why, uint32_t from);
 /* Every word of a command line that names something. */
 void qn_reach_line(struct qn_reaching *w, struct qn_str line, enum qn_why why, uint32_t from);
+/* The same for a variable of the configuration, whose value is known. */
+void qn_reach_variable(struct qn_reaching *w, struct qn_str name, enum qn_why why, uint32_t from);
 /* The tools that a file mentions. */
 void qn_reach_mentions(struct qn_reaching *w, uint32_t node, const struct qn_mentions *m, bool elf);
 
 /* What a reached script, text or program leads to. */
 void qn_reach_script(struct qn_reaching *w, uint32_t node, const struct qn_entry *data);
+void qn_reach_named(struct qn_reaching *w, uint32_t node, const struct qn_text_facts *named);
 void qn_reach_text(struct qn_reaching *w, uint32_t node, const struct qn_entry *data);
 void qn_reach_program(struct qn_reaching *w, uint32_t node);
 

@@ -93,6 +93,7 @@ static void shell_text(struct qn_reaching *w, uint32_t node, struct qn_str text)
         if (word.n >= QN_PATH_MAX || keyword(word) || (w->tools && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
             continue;
         qn_reach_word(w, word, QN_WHY_CALLED, node);
+        qn_reach_variable(w, word, QN_WHY_CALLED, node);
         beside(w, node, dir, word);
         if (!w->tools)
             dispatch(w, node, qn_path_base(word));
@@ -106,9 +107,67 @@ void qn_reach_script(struct qn_reaching *w, uint32_t node, const struct qn_entry
     qn_reach_word(w, data->script.interpreter, QN_WHY_INTERPRETER, node);
     if (data->script.program.n)
         qn_reach_word(w, data->script.program, QN_WHY_INTERPRETER, node);
+    /* "#!/usr/bin/with-contenv bash" */
+    if (!data->script.program.n)
+        qn_reach_line(w, data->script.argument, QN_WHY_INTERPRETER, node);
     qn_reach_mentions(w, node, &data->mentions, false);
-    if (shell(data->script.interpreter) || shell(data->script.program))
+    qn_reach_named(w, node, &data->named);
+    if (qn_script_shell(&data->script))
         shell_text(w, node, data->text);
+}
+
+/* Libraries whose name starts so: "vips", "libvips", "vips-42" and "libvips.so.42" of a text that loads libraries. */
+static void named_library(struct qn_reaching *w, uint32_t node, struct qn_str word)
+{
+    char name[80];
+    size_t lo = 0, hi = w->libraries.count;
+    bool whole = qn_str_find(word, QN_STR(".so")) > 0;
+    ptrdiff_t dash = whole ? -1 : qn_str_rchr(word, '-');
+
+    if (dash > 0 && (size_t)dash + 1 < word.n && word.p[dash + 1] >= '0' && word.p[dash + 1] <= '9')
+        word = qn_str_head(word, (size_t)dash);
+    int n = snprintf(name, sizeof name, "%s%.*s%s", qn_str_starts(word, QN_STR("lib")) ? "" : "lib", (int)word.n,
+                     word.p, whole ? "" : ".so");
+    if (n < 0 || (size_t)n >= sizeof name)
+        return;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (qn_str_cmp(w->libraries.at[mid].base, qn_str_c(name)) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < w->libraries.count && qn_str_starts(w->libraries.at[lo].base, qn_str_c(name)); lo++)
+        qn_reach_chain(w, w->libraries.at[lo].node, QN_WHY_MENTIONED, node);
+}
+
+/* Names of compilers are everyday words; what says so is looked at in scripts only. */
+static bool builder(struct qn_str word)
+{
+    static const char *const names[] = {"as", "ld", "cc", "go", "make", "gcc", "g++", "cpp", "c++", "cmake", "clang"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
+        if (qn_str_eq_c(word, names[i]))
+            return true;
+    return false;
+}
+
+void qn_reach_named(struct qn_reaching *w, uint32_t node, const struct qn_text_facts *named)
+{
+    const struct qn_tree *t = &w->img->tree;
+
+    for (uint32_t i = 0; i < named->hint_count && !w->tools; i++) {
+        struct qn_str word = named->hint[i].text, base = qn_path_base(word);
+        if (named->hint[i].kind == QN_HINT_LIBRARY) {
+            named_library(w, node, word);
+            continue;
+        }
+        /* What is known of tools is in the mentions. */
+        if (qn_tool_find(base) >= 0 || builder(base))
+            continue;
+        uint32_t to = qn_image_command(w->img, word);
+        if (to != QN_NO_NODE && t->node[to].type == QN_FILE && (t->node[to].mode & 0111))
+            qn_reach_word(w, word, QN_WHY_CALLED, node);
+    }
 }
 
 /* "command=/usr/sbin/nginx -g 'daemon off;'" of supervisord, "ExecStart=..." of units, "web: gunicorn x" of Procfiles
@@ -141,6 +200,7 @@ void qn_reach_text(struct qn_reaching *w, uint32_t node, const struct qn_entry *
     struct qn_str path = w->img->tree.node[node].path, text = data->text, line;
 
     qn_reach_mentions(w, node, &data->mentions, false);
+    qn_reach_named(w, node, &data->named);
     if (!data->captured)
         return;
     if (qn_str_ends(path, QN_STR("sh"))) {

@@ -47,13 +47,16 @@ START_TEST(commands)
 {
     auto_fixture f = {0};
 
-    fixture_layer(&f, "x elf import=popen names=locale%20-a,exec%20gcc%20-g%20%25s,file%20is%20bad,ls%20/x%20|%20wc%20"
-                      "-l,Cannot%20do,cc1\ny elf import=execve names=locale%20-a,exec%20cc%20-c%20%25s,postgres,a\nz "
-                      "elf names=postgres,iconv\n"
-                      "i elf import=iconv_open\n");
+    fixture_layer(
+        &f,
+        "x elf import=popen names=locale%20-a,exec%20gcc%20-g%20%25s,file%20is%20bad,ls%20/x%20|%20wc%20"
+        "-l,echo%20a|sort,Cannot%20do,cc1\ny elf import=execve names=locale%20-a,exec%20cc%20-c%20%25s,postgres,a\nz "
+        "elf names=postgres,iconv\n"
+        "i elf import=iconv_open\n");
     fixture_image(&f, "");
     ck_assert(hints(&f, "x", QN_HINT_COMMAND, "locale") && hints(&f, "x", QN_HINT_COMMAND, "gcc"));
     ck_assert(hints(&f, "x", QN_HINT_COMMAND, "ls") && hints(&f, "x", QN_HINT_COMMAND, "wc"));
+    ck_assert(hints(&f, "x", QN_HINT_COMMAND, "sort"));
     ck_assert(!hints(&f, "x", QN_HINT_COMMAND, "file") && !hints(&f, "x", QN_HINT_COMMAND, "Cannot"));
     ck_assert(hints(&f, "x", QN_HINT_WORD, "cc1"));
     ck_assert(!hints(&f, "y", QN_HINT_COMMAND, "locale") && hints(&f, "y", QN_HINT_WORD, "postgres"));

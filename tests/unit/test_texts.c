@@ -1,0 +1,122 @@
+/* What the texts of an application name. */
+#include "image_fixture.h"
+#include "image/dynamic.h"
+
+static bool names(const struct fixture *f, const char *path, enum qn_hint_kind kind, const char *text)
+{
+    const struct qn_text_facts *x = &f->image.tree.node[fixture_node(f, path)].data->named;
+    for (uint32_t i = 0; i < x->hint_count; i++)
+        if (x->hint[i].kind == kind && qn_str_eq_c(x->hint[i].text, text))
+            return true;
+    return false;
+}
+
+static bool command(const struct fixture *f, const char *path, const char *text)
+{
+    return names(f, path, QN_HINT_COMMAND, text);
+}
+
+START_TEST(code)
+{
+    auto_fixture f = {0};
+
+    fixture_layer(&f, "app/a.py text=run(['jq',\"-n\"])\\nTOOL = \"gs\"\\nx='a/b | bc -l && exec dot'\\n"
+                      "s='perl'\\nt=['ruby', '-e']\\nsubprocess.run(\"bash x\", shell=True)\\n# don't\\n"
+                      "p=\"/usr/bin/convert\"\\n\n"
+                      "app/b.py text=lib=CDLL(find_library('magic'))\\nCDLL('libz.so.1')\\n\n"
+                      "app/node_modules/c/c.js text=exec('sh x')\\nspawn('tool')\\n\n"
+                      "usr/lib/python3/dist-packages/d.py text='tool'\\n\n"
+                      "app/e text=#!/usr/bin/env node\\nspawn('tool')\\nchild_process.exec('x')\\n\n");
+    fixture_image(&f, "");
+    ck_assert(command(&f, "app/a.py", "jq") && command(&f, "app/a.py", "gs") && command(&f, "app/a.py", "bc"));
+    ck_assert(command(&f, "app/a.py", "dot") && command(&f, "app/a.py", "bash") && command(&f, "app/a.py", "/bin/sh"));
+    ck_assert(command(&f, "app/a.py", "/usr/bin/convert") && command(&f, "app/a.py", "ruby"));
+    /* The name of a language alone says nothing. */
+    ck_assert(!command(&f, "app/a.py", "perl") && !names(&f, "app/a.py", QN_HINT_LIBRARY, "gs"));
+    ck_assert(names(&f, "app/b.py", QN_HINT_LIBRARY, "magic") && names(&f, "app/b.py", QN_HINT_LIBRARY, "libz.so.1"));
+    ck_assert(command(&f, "app/b.py", "ldconfig"));
+    /* What is used may start programs; for a shell it must be the application that says so. */
+    ck_assert(command(&f, "app/node_modules/c/c.js", "tool") && !command(&f, "app/node_modules/c/c.js", "sh"));
+    ck_assert(!command(&f, "usr/lib/python3/dist-packages/d.py", "tool"));
+    ck_assert(command(&f, "app/e", "tool") && command(&f, "app/e", "/bin/sh"));
+}
+END_TEST
+
+START_TEST(settings)
+{
+    auto_fixture f = {0};
+
+    fixture_layer(&f, "app/Procfile text=web: jq -n 1\\nclock: env X=1 bc\\n\n"
+                      "app/s.conf text=; command=no\\n[program:b]\\ncommand=bash -c \"dd x | xxd -p\"\\n\n"
+                      "app/c.yml text=run:\\n  - gs -q\\n  cmd: [\"dot\", \"-T\"]\\n\n");
+    fixture_image(&f, "");
+    ck_assert(command(&f, "app/Procfile", "jq") && command(&f, "app/Procfile", "bc"));
+    ck_assert(command(&f, "app/s.conf", "bash") && command(&f, "app/s.conf", "dd") && command(&f, "app/s.conf", "xxd"));
+    ck_assert(!command(&f, "app/s.conf", "no"));
+    ck_assert(command(&f, "app/c.yml", "gs") && command(&f, "app/c.yml", "dot"));
+}
+END_TEST
+
+START_TEST(too_many)
+{
+    auto_fixture f = {0};
+    qn_auto_buf struct qn_buf b = {.max = 8u << 20};
+    struct qn_err e;
+
+    qn_ok(qn_buf_c(&b, "a.py text=", &e), e);
+    for (int i = 0; i < 5000; i++)
+        qn_ok(qn_buf_printf(&b, &e, "'word%d'\\n", i), e);
+    qn_ok(qn_buf_c(&b, "\nb.py text='x1'\\n\n", &e), e);
+    fixture_layer(&f, b.p);
+    fixture_image(&f, "");
+    const struct qn_text_facts *x = &f.image.tree.node[fixture_node(&f, "a.py")].data->named;
+    ck_assert(x->hints_cut && x->hint_count <= QN_TEXT_HINTS_MAX && x->hint_count > 1000);
+    ck_assert(!f.image.tree.node[fixture_node(&f, "b.py")].data->named.hints_cut);
+}
+END_TEST
+
+#define DPKG_LISTED                                                                                                    \
+    "var/lib/dpkg/status text=" DPKG_STATUS("tools",                                                                   \
+                                            "") "\nvar/lib/dpkg/info/tools.list text=/usr/bin/jq\\n/usr/bin/bc"        \
+                                                "\\n/usr/bin/bash\\n/usr/bin/sh\\n/usr/bin/make\\n/usr/lib/"           \
+                                                "libmagic.so.1\\n/usr/lib/libmagick.so.1\\n/usr/bin/python3"           \
+                                                "\\n/usr/bin/wrap\\n\n"
+#define TOOLS                                                                                                          \
+    "usr/bin/jq elf\nusr/bin/bc elf\nusr/bin/bash elf\nusr/bin/sh elf\nusr/bin/make elf\nusr/lib/libmagic.so.1 elf\n"  \
+    "usr/lib/libmagick.so.1 elf\nusr/bin/python3 elf\nusr/bin/wrap text=#!/bin/sh\\nexec \"$@\"\\n\n" DPKG_LISTED
+
+START_TEST(reached)
+{
+    auto_fixture f = {0};
+
+    fixture_layer(&f, TOOLS "app/a.py text=run(['jq', 'make'])\\nCDLL(find_library('magic'))\\n\n"
+                            "run text=#!/usr/bin/wrap bash\\nbc x\\n\n");
+    fixture_image(&f, "'Cmd':['python3','/app/a.py']");
+    ck_assert(fixture_reached(&f, "usr/bin/jq") && fixture_reached(&f, "usr/bin/bash"));
+    ck_assert(fixture_reached(&f, "usr/bin/bc") && fixture_reached(&f, "usr/lib/libmagic.so.1"));
+    ck_assert(!fixture_reached(&f, "usr/lib/libmagick.so.1") && !fixture_reached(&f, "usr/bin/make"));
+}
+END_TEST
+
+START_TEST(variables)
+{
+    auto_fixture f = {0};
+    struct qn_str where, what;
+
+    fixture_layer(&f, TOOLS);
+    fixture_image(&f, "'Cmd':['sh','-c','exec $TOOL $ARGS'],'Env':['TOOL=jq -n','ARGS=1']");
+    ck_assert(fixture_reached(&f, "usr/bin/jq") && !fixture_reached(&f, "usr/bin/bc"));
+    ck_assert(!qn_image_dynamic(&f.image, &where, &what));
+    auto_fixture g = {0};
+    fixture_layer(&g, TOOLS);
+    fixture_image(&g, "'Cmd':['sh','-c','exec $TOOL $ARGS'],'Env':['ARGS=1']");
+    ck_assert(qn_image_dynamic(&g.image, &where, &what) && where.n == 0);
+}
+END_TEST
+
+Suite *suite_texts(void);
+Suite *suite_texts(void)
+{
+    const TTest *tests[] = {code, settings, too_many, reached, variables};
+    return qn_suite("texts", tests, QN_ARRAY_LEN(tests));
+}
