@@ -63,7 +63,7 @@ static int lock(struct qn_plan *p, struct qn_rows *rows, struct qn_row *row, uns
                                "password of \"%s\" stays: the image runs a login service", QN_Q(row->field[0]));
     if (qn_rows_set(rows, row, field, QN_STR("*"), e) < 0)
         return -1;
-    return qn_plan_finding(p, empty ? "CIS-DI-0009" : "NIST-IA-5", empty ? QN_FATAL : QN_WARN, true, file, e,
+    return qn_plan_finding(p, empty ? "DKL-LI-0001" : "NIST-IA-5", empty ? QN_FATAL : QN_WARN, true, file, e,
                            "%s password of \"%s\"", empty ? "empty" : "usable", QN_Q(row->field[0]));
 }
 

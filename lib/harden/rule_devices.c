@@ -19,7 +19,7 @@ static int whiteouts(struct qn_plan *p, struct qn_err *e)
         for (size_t i = 0; i < ix->count; i++) {
             const struct qn_entry *n = &ix->entry[i];
             if (qn_layer_hides(ix, n) &&
-                qn_plan_finding(p, "DKL-DI-DEVICE", QN_INFO, true, n->path, e, "whiteout written as device 0:0") < 0)
+                qn_plan_finding(p, "NIST-CM-7", QN_INFO, true, n->path, e, "whiteout written as device 0:0") < 0)
                 return -1;
         }
     }
@@ -42,7 +42,7 @@ int qn_rule_devices(const struct qn_image *img, const struct qn_options *opt, st
                                    qn_path_under(n->path, QN_STR("tmp")));
         if ((device || fifo) && qn_plan_remove(plan, i, device ? "device node" : "FIFO", e) < 0)
             return -1;
-        if (device && qn_plan_finding(plan, "DKL-DI-DEVICE", QN_WARN, plan->fate[i].removed != 0, n->path, e,
+        if (device && qn_plan_finding(plan, "NIST-CM-7", QN_WARN, plan->fate[i].removed != 0, n->path, e,
                                       "device node %u:%u", n->entry->dev_major, n->entry->dev_minor) < 0)
             return -1;
     }

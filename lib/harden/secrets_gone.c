@@ -30,7 +30,7 @@ const char *qn_secret_stays(const struct qn_image *img, const struct qn_options 
     if (!always && opt->profile != QN_STRICT)
         return "the profile does not remove it";
     if (!(bits & QN_SECRET_FILES))
-        return "the file holds other things too";
+        return "the file holds other things too: take it out of the image and give it to the container";
     if (n->package != QN_NO_PACKAGE)
         return "a package brings it";
     if (qn_image_reached(img, node))

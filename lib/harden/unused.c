@@ -86,6 +86,18 @@ bool qn_unused_shell(const struct qn_image *img, uint32_t node)
     return qn_is_shell_name(qn_path_base(img->tree.node[node].path)) && qn_rule_in_path(img, node);
 }
 
+/* Something that runs refers to more than was noted of it. */
+static bool cut(const struct qn_image *img)
+{
+    for (uint32_t i = 1; i < img->tree.count; i++) {
+        const struct qn_node *n = &img->tree.node[i];
+        if (n->type == QN_FILE && n->data && (n->data->elf.paths_cut || n->data->named.hints_cut) &&
+            qn_image_needed(img, i))
+            return true;
+    }
+    return false;
+}
+
 bool qn_unused_doubt(const struct qn_image *img, const char **because)
 {
     *because = NULL;
@@ -93,5 +105,7 @@ bool qn_unused_doubt(const struct qn_image *img, const char **because)
         *because = "an rpm database is there, which could not be kept true";
     else if (img->entry == QN_NO_NODE && img->config.entrypoint.n + img->config.cmd.n > 0)
         *because = "what the image starts is not in it: what that needs is not known";
+    else if (cut(img))
+        *because = "something that runs names more files and programs than can be kept in mind";
     return *because != NULL;
 }

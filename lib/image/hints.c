@@ -9,12 +9,15 @@
 #define WORD_MAX        32u
 #define HINT_BYTES_MAX  (512u << 10)
 #define BLOB_MAX        (64u << 20)
+/* Words are many and say little: they have a share of their own, so that they never push out paths and libraries. */
+#define WORDS_MAX      (QN_HINTS_MAX / 2)
+#define WORD_BYTES_MAX (HINT_BYTES_MAX / 2)
 
 struct hints {
     struct qn_hint *at;
-    size_t count, cap;
-    size_t bytes;
-    bool cut;
+    size_t count, cap, words;
+    size_t bytes, word_bytes;
+    bool cut, full; /* words were left out; other things, too */
 };
 
 static void add(struct hints *h, enum qn_hint_kind kind, struct qn_str text)
@@ -24,12 +27,19 @@ static void add(struct hints *h, enum qn_hint_kind kind, struct qn_str text)
     /* Twice in a row is common; the rest is sorted out at the end. */
     if (h->count && h->at[h->count - 1].kind == kind && qn_str_eq(h->at[h->count - 1].text, text))
         return;
-    if (h->bytes + text.n > HINT_BYTES_MAX ||
-        qn_grow((void **)&h->at, &h->cap, h->count + 1, sizeof *h->at, QN_HINTS_MAX, &ignored) < 0) {
+    bool word = kind == QN_HINT_WORD;
+    if (word ? h->words == WORDS_MAX || h->word_bytes + text.n > WORD_BYTES_MAX
+             : h->count - h->words == QN_HINTS_MAX - WORDS_MAX || h->bytes + text.n > HINT_BYTES_MAX - WORD_BYTES_MAX) {
         h->cut = true;
+        h->full = h->full || !word;
         return;
     }
-    h->bytes += text.n;
+    if (qn_grow((void **)&h->at, &h->cap, h->count + 1, sizeof *h->at, QN_HINTS_MAX, &ignored) < 0) {
+        h->cut = h->full = true;
+        return;
+    }
+    *(word ? &h->word_bytes : &h->bytes) += text.n;
+    h->words += word;
     h->at[h->count++] = (struct qn_hint){kind, text};
 }
 
@@ -162,7 +172,7 @@ static void blob(struct hints *h, struct qn_str bytes)
 {
     size_t i = 0;
 
-    while (i < bytes.n && !h->cut) {
+    while (i < bytes.n && !h->full) {
         const char *slash = memchr(bytes.p + i, '/', bytes.n - i);
         if (!slash)
             return;
@@ -226,6 +236,7 @@ static int store(struct hints *h, struct qn_elf_facts *out, struct qn_arena *are
     out->hint = copy;
     out->hint_count = (uint32_t)n;
     out->hints_cut = h->cut;
+    out->paths_cut = h->full;
     return 0;
 }
 
@@ -236,7 +247,7 @@ int qn_hints_read(const struct qn_elf *f, struct qn_elf_facts *out, struct qn_ar
     struct qn_str s;
 
     int r = notes(&h, f, arena, e);
-    while (r == 0 && !h.cut && qn_elf_string_next(f, &it, 3, &s))
+    while (r == 0 && !h.full && qn_elf_string_next(f, &it, 3, &s))
         one(&h, s, out->imports);
     if (r == 0 && f->is_static)
         blob(&h, qn_str_head(f->bytes, BLOB_MAX));

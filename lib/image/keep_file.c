@@ -115,6 +115,19 @@ static void companions(struct qn_keeping *k, struct qn_str word, uint32_t from)
     }
 }
 
+/* A program that names more words than were noted may call every program that came with it. */
+static void all_companions(struct qn_keeping *k, uint32_t from)
+{
+    const struct qn_tree *t = &k->img->tree;
+    uint32_t package = t->node[from].package;
+
+    if (package == QN_NO_PACKAGE || k->package[package].class == QN_CLASS_TOOLBOX || !qn_image_reached(k->img, from))
+        return;
+    for (size_t i = 0; i < k->programs.count; i++)
+        if (t->node[k->programs.at[i].node].package == package)
+            qn_keeping_chain(k, k->programs.at[i].node, QN_KEPT_COMMAND, from);
+}
+
 static void hint(struct qn_keeping *k, const struct qn_hint *h, const struct qn_elf_facts *f, uint32_t from)
 {
     const struct qn_tree *t = &k->img->tree;
@@ -165,6 +178,8 @@ static void elf(struct qn_keeping *k, uint32_t node, const struct qn_elf_facts *
         return;
     for (uint32_t i = 0; i < f->hint_count; i++)
         hint(k, &f->hint[i], f, node);
+    if (f->hints_cut)
+        all_companions(k, node);
     if ((f->imports & QN_IMPORT_SHELL) && !qn_keeping_files(k))
         qn_keeping_chain(k, qn_image_command_name(img, QN_STR("/bin/sh")), QN_KEPT_SHELL, node);
 }

@@ -14,6 +14,7 @@
 #define FLAG_WHOLE   4u
 #define FLAG_STATIC  8u
 #define FLAG_CUT     16u
+#define FLAG_PATHS   32u
 
 bool qn_script_shell(const struct qn_script_facts *script)
 {
@@ -71,7 +72,8 @@ static int put_segments(struct qn_buf *b, const struct qn_entry *n, struct qn_er
 static int put_entry(struct qn_buf *b, const struct qn_entry *n, uint64_t text_at, struct qn_err *e)
 {
     uint32_t flags = (n->sparse ? FLAG_SPARSE : 0) | (n->caps ? FLAG_CAPS : 0) | (n->captured ? FLAG_WHOLE : 0) |
-                     (n->elf.is_static ? FLAG_STATIC : 0) | (n->elf.hints_cut || n->named.hints_cut ? FLAG_CUT : 0);
+                     (n->elf.is_static ? FLAG_STATIC : 0) | (n->elf.hints_cut || n->named.hints_cut ? FLAG_CUT : 0) |
+                     (n->elf.paths_cut ? FLAG_PATHS : 0);
     const uint32_t words[] = {(uint32_t)n->type, (uint32_t)n->content, flags,         n->mode, n->uid,     n->gid,
                               n->dev_major,      n->dev_minor,         n->mtime_nsec, n->seq,  n->secrets, n->units};
     const uint64_t longs[] = {n->size, (uint64_t)n->mtime, n->begin,           n->data,           n->end,
@@ -266,6 +268,7 @@ static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *aren
     if (n->sparse && (n->data > n->end || get_segments(c, arena, n, e) < 0))
         return qn_fail(e, QN_E_MALFORMED, "layer facts: sparse record");
     n->elf.hints_cut = n->content == QN_ELF && (flags & FLAG_CUT);
+    n->elf.paths_cut = n->content == QN_ELF && (flags & FLAG_PATHS);
     n->named.hints_cut = n->content != QN_ELF && (flags & FLAG_CUT);
     if (n->content == QN_ELF)
         return get_elf(c, arena, &n->elf, e);

@@ -71,7 +71,8 @@ struct qn_elf_facts {
     uint32_t needed_count;
     const struct qn_hint *hint; /* sorted by kind and text, each once */
     uint32_t hint_count;
-    bool hints_cut; /* there were more: what the file refers to is not known */
+    bool hints_cut; /* there were more */
+    bool paths_cut; /* of other kinds than words, too: what the file refers to is not known */
 };
 
 /* Programs and libraries that a text of an application may name (texts.h). */

@@ -56,13 +56,13 @@ static bool word_byte(unsigned char c)
            c == '.' || c >= 0x80;
 }
 
-/* Names that are also everyday words; those behind the NULL only in texts, in an executable's strings they are
- * commands. */
+/* Names that are also everyday words, or of time zones ("apt"); those behind the NULL only in texts, in an executable's
+ * strings they are commands. */
 static bool everyday(struct qn_str name, bool text)
 {
-    static const char *const words[] = {"host",   "route", "bridge", "ip",   "ss",   "tc",      "nc",
-                                        "ftp",    "arp",   NULL,     "ping", "init", "service", "mount",
-                                        "passwd", "apt",   "su",     "cron", "git",  "dig"};
+    static const char *const words[] = {"host",  "route",  "bridge", "ip",   "ss",   "tc",   "nc",
+                                        "ftp",   "arp",    "apt",    NULL,   "ping", "init", "service",
+                                        "mount", "passwd", "su",     "cron", "git",  "dig"};
     for (size_t i = 0; i < QN_ARRAY_LEN(words) && (words[i] || text); i++)
         if (words[i] && qn_str_eq_c(name, words[i]))
             return true;

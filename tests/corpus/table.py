@@ -5,10 +5,11 @@ import languages_more
 import rpms
 import servers
 import servers_more
+import shapes
 import small
 
 IMAGES = (servers.IMAGES + servers_more.IMAGES + languages.IMAGES + languages_more.IMAGES + small.IMAGES + rpms.IMAGES
-          + dirty.IMAGES)
+          + shapes.IMAGES + dirty.IMAGES)
 
 
 def select(names=None, quick=False):

@@ -288,7 +288,7 @@ START_TEST(device_whiteouts)
     fixture_after(&f, &after, &touched);
     ck_assert_uint_eq(touched, 2);
     ck_assert_str_eq(entries(&after, 1), "d d, d/x w, d/y w");
-    ck_assert(fixture_finding(&f, "DKL-DI-DEVICE", "d/x") != NULL);
+    ck_assert(fixture_finding(&f, "NIST-CM-7", "d/x") != NULL);
     fixture_verified(&f);
     prepare(&g, "d/x text=1\n", "d/x char 0:0\n");
     auto_fixture after_g = {0};

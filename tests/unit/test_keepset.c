@@ -412,11 +412,48 @@ START_TEST(alpine)
 }
 END_TEST
 
+/* Somebody asked for a library that nothing needs, and for a program that nothing calls: what cannot be read does. */
+START_TEST(asked_for)
+{
+    static const char files[] =
+        "usr/lib/libload.so.1 elf\nusr/bin/tool elf needs=libtool.so.1\nusr/lib/libtool.so.1 elf\n"
+        "usr/bin/side elf\nusr/sbin/serve elf\nusr/bin/serve-ctl elf\n"
+        "var/lib/apt/extended_states text=" AUTO("libtool1")
+            AUTO("libleft1") "\nusr/lib/libleft.so.1 elf\n"
+                             "var/lib/dpkg/status text=" PKG("libload1", "") PKG("tool", "") PKG("libtool1", "")
+                                 PKG("libleft1", "") PKG("serve", "") "\n" LIST("libload1", "/usr/lib/libload.so.1")
+                                     LIST("tool", "/usr/bin/tool\\n/usr/bin/side")
+                                         LIST("libtool1", "/usr/lib/libtool.so.1")
+                                             LIST("libleft1", "/usr/lib/libleft.so.1")
+                                                 LIST("serve", "/usr/sbin/serve\\n/usr/bin/serve-ctl");
+    static const char *const profiles[] = {"standard", "strict"};
+
+    for (size_t i = 0; i < 2; i++) {
+        auto_fixture f = {0};
+        qn_auto_free char *policy = qn_xasprintf("{'profile':'%s','rules':{" NO_USER "}}", profiles[i]);
+        fixture_make(&f, files, "'Cmd':['/usr/sbin/serve']", policy);
+        stays(&f, "usr/lib/libload.so.1");
+        stays(&f, "usr/bin/tool");
+        stays(&f, "usr/bin/side");
+        stays(&f, "usr/lib/libtool.so.1");
+        gone(&f, "usr/lib/libleft.so.1", QN_RULE_unused_packages);
+        /* The server is what runs: strict needs no reason for the rest of its package. */
+        if (i == 0)
+            stays(&f, "usr/bin/serve-ctl");
+        else
+            gone(&f, "usr/bin/serve-ctl", QN_RULE_unused_files);
+        fixture_verified(&f);
+    }
+}
+END_TEST
+
 Suite *suite_keepset(void);
 Suite *suite_keepset(void)
 {
-    const TTest *const tests[] = {
-        standard,        strict,           off,           reasons,  any_order, what_the_image_is_for, tools_by_name,
-        dynamic_scripts, strict_backs_off, scripts_reach, families, alpine};
+    const TTest *const tests[] = {standard,      strict,          off,
+                                  reasons,       any_order,       what_the_image_is_for,
+                                  tools_by_name, dynamic_scripts, strict_backs_off,
+                                  scripts_reach, families,        alpine,
+                                  asked_for};
     return qn_suite("keepset", tests, QN_ARRAY_LEN(tests));
 }

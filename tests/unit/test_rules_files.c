@@ -243,7 +243,7 @@ START_TEST(devices)
     gone(&f, "etc/odd", QN_RULE_devices);
     gone(&f, "run/x.fifo", QN_RULE_devices);
     stays(&f, "var/spool/q/public");
-    const struct qn_finding *n = fixture_finding(&f, "DKL-DI-DEVICE", "dev/sda");
+    const struct qn_finding *n = fixture_finding(&f, "NIST-CM-7", "dev/sda");
     ck_assert(n && n->fixed && strstr(n->detail.p, "8:0"));
     fixture_verified(&f);
 }
@@ -265,7 +265,7 @@ START_TEST(off_and_report)
     ck_assert_ptr_nonnull(fixture_change(&g, QN_RULE_docs, "usr/share/man/x"));
     ck_assert_ptr_nonnull(fixture_change(&g, QN_RULE_debris, "Dockerfile"));
     ck_assert_ptr_nonnull(fixture_change(&g, QN_RULE_caches, "tmp/x"));
-    const struct qn_finding *n = fixture_finding(&g, "DKL-DI-DEVICE", "dev/sda");
+    const struct qn_finding *n = fixture_finding(&g, "NIST-CM-7", "dev/sda");
     ck_assert(n && !n->fixed);
 }
 END_TEST

@@ -253,7 +253,7 @@ START_TEST(passwords)
     qn_is(fixture_text(&f, "etc/passwd"),
           "root:*:0:0:root:/root:/bin/sh\napp:x:10:10::/:\nx:*:11:11::/:/bin/sh\n# comment\n");
     qn_is(fixture_text(&f, "etc/shadow"), "root:*:1::::::\napp:!:1::::::\nx:*:1::::::\n");
-    ck_assert_int_eq(fixture_finding(&f, "CIS-DI-0009", "root")->level, QN_FATAL);
+    ck_assert_int_eq(fixture_finding(&f, "DKL-LI-0001", "root")->level, QN_FATAL);
     fixture_verified(&f);
     /* A login service needs the passwords that are there, never empty ones. */
     fixture_make(&g,
@@ -391,7 +391,7 @@ START_TEST(accounts_reported)
     fixture_make(&f, APP "etc/passwd text=root::0:0:root:/root:/bin/sh\\n\n", STARTS,
                  "{'rules':{'accounts':'report','user':'off'}}");
     ck_assert(!f.plan.fate[fixture_node(&f, "etc/passwd")].edited);
-    ck_assert(!fixture_finding(&f, "CIS-DI-0009", "root")->fixed);
+    ck_assert(!fixture_finding(&f, "DKL-LI-0001", "root")->fixed);
     fixture_verified(&f);
 }
 END_TEST
