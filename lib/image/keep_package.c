@@ -102,7 +102,7 @@ static bool chosen(const struct qn_keeping *k, uint32_t package)
     /* Libraries come along with what needs them, unless nothing does: then they are for something that loads them by
      * name. What is called so and is none (libapache2-mod-php) brings modules for a program. */
     return p->kind != QN_PACKAGE_DEB || !qn_str_starts(p->name, QN_STR("lib")) || !k->package[package].libraries ||
-           (p->intent == QN_INTENT_CHOSEN && !k->package[package].needed_by_other);
+           !k->package[package].needed_by_other;
 }
 
 void qn_keep_roots(struct qn_keeping *k)

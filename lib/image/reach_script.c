@@ -165,7 +165,8 @@ void qn_reach_named(struct qn_reaching *w, uint32_t node, const struct qn_text_f
         if (qn_tool_find(base) >= 0 || builder(base))
             continue;
         uint32_t to = qn_image_command(w->img, word);
-        if (to != QN_NO_NODE && t->node[to].type == QN_FILE && (t->node[to].mode & 0111))
+        /* What uses managers of languages is looked at by units.h. */
+        if (to != QN_NO_NODE && t->node[to].type == QN_FILE && (t->node[to].mode & 0111) && !w->img->unit[to])
             qn_reach_word(w, word, QN_WHY_CALLED, node);
     }
 }
