@@ -154,6 +154,12 @@ static bool library_kept(const struct qn_keeping *k, uint32_t package)
     return false;
 }
 
+/* A package for compiling: its libraries are for linkers. */
+static bool for_linkers(const struct qn_package *p)
+{
+    return qn_str_ends(p->name, QN_STR("-dev")) || qn_str_ends(p->name, QN_STR("-devel"));
+}
+
 /* Strict: programs and libraries by need only. `lib` tells whether a library of the package is kept. */
 static enum member strict_member(const struct qn_keeping *k, uint32_t package, uint32_t node, bool lib)
 {
@@ -165,7 +171,8 @@ static enum member strict_member(const struct qn_keeping *k, uint32_t package, u
     /* Libraries that somebody asked for are loaded by name; what compilers link with goes with the headers that they
      * read. */
     if (k->bits[node] & QN_IS_LIB)
-        return p->class == QN_CLASS_ALWAYS || (p->how & QN_BY_INTENT) || (p->headers && (p->how & ~QN_BY_DEPENDS))
+        return p->class == QN_CLASS_ALWAYS || (p->headers && (p->how & ~QN_BY_DEPENDS)) ||
+                       ((p->how & QN_BY_INTENT) && !for_linkers(&k->img->package[package]))
                    ? KEEP
                    : LEAVE;
     if (program && (p->class == QN_CLASS_TOOLBOX || !(p->how & ~QN_BY_DEPENDS)))
