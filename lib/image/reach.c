@@ -259,6 +259,24 @@ static bool leftover(struct qn_str path)
     return false;
 }
 
+/* The library that comes with an interpreter, wherever it was built: it can call many tools, of which its programs use
+ * hardly any, and those name them. What was added to it (site-packages, gems) is the application's. */
+static bool interpreter_library(struct qn_str path)
+{
+    static const char *const trees[] = {"**/lib/python2*/**",  "**/lib/python3*/**", "**/lib/ruby/2*/**",
+                                        "**/lib/ruby/3*/**",   "**/lib/ruby/4*/**",  "**/lib/perl5/5*/**",
+                                        "**/share/perl/5*/**", "**/lib/tcl8*/**"};
+    static const char *const added[] = {"**/site-packages/**", "**/dist-packages/**", "**/site_perl/**"};
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(added); i++)
+        if (qn_glob(qn_str_c(added[i]), path))
+            return false;
+    for (size_t i = 0; i < QN_ARRAY_LEN(trees); i++)
+        if (qn_glob(qn_str_c(trees[i]), path))
+            return true;
+    return false;
+}
+
 /* Executables, scripts and configuration that no package owns are the application, tools by name excepted: those need
  * a reason. What was left in a temporary directory is not. */
 static void reach_unowned(struct qn_reaching *w)
@@ -271,8 +289,9 @@ static void reach_unowned(struct qn_reaching *w)
             continue;
         int tool = qn_tool_find(qn_path_base(n->path));
         bool named = tool >= 0 && (qn_tool_class(tool) == QN_TOOL_NETWORK || qn_tool_class(tool) == QN_TOOL_MANAGER);
-        bool text =
-            n->data->content == QN_TEXT && (system_text(n->path) || (img->package_count == 0 && system_place(n->path)));
+        bool text = (n->data->content == QN_TEXT &&
+                     (system_text(n->path) || (img->package_count == 0 && system_place(n->path)))) ||
+                    (n->data->content != QN_ELF && interpreter_library(n->path));
         /* Nor are credentials and managers of languages, unless something names them. */
         if (!named && !img->unit[i] && !text && !leftover(n->path) && !(n->data->secrets & QN_SECRET_FILES))
             reach(w, i, QN_WHY_UNOWNED, QN_NO_NODE);
