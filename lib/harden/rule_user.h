@@ -17,6 +17,8 @@ int qn_user_choose(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e
 int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e) QN_MUST_CHECK;
 /* Marks directories and data that the application brought along; a part of qn_user_state(). */
 void qn_user_own(const struct qn_plan *p, struct qn_user_choice *u);
+/* Whether the directories of the application's data are in a layer, so that they can become the user's; if not, why. */
+bool qn_user_listed(const struct qn_plan *p, char *why, size_t size);
 /* Whether the user can read, run and traverse what root could of everything reached or unowned; if not, why. */
 bool qn_user_access(const struct qn_plan *p, const struct qn_user_choice *u, char *why, size_t size);
 /* The same for writing: whether the user can write what the shell scripts that the image runs say they write; unless

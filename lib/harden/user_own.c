@@ -61,3 +61,23 @@ void qn_user_own(const struct qn_plan *p, struct qn_user_choice *u)
             u->state[i] = true;
     }
 }
+
+bool qn_user_listed(const struct qn_plan *p, char *why, size_t size)
+{
+    const struct qn_tree *t = &p->img->tree;
+    uint32_t work = qn_tree_resolve(t, p->img->config.working_dir, true);
+
+    for (uint32_t i = 1; i < t->count; i++) {
+        const struct qn_node *n = &t->node[i];
+        uint32_t dir = n->type == QN_DIR ? i : n->parent;
+        bool own = n->type == QN_DIR ? i == work : n->type == QN_FILE && n->package == QN_NO_PACKAGE && !program(n);
+        if (!own || t->node[dir].entry || !own_place(t->node[dir].path) || program_place(t->node[dir].path))
+            continue;
+        snprintf(why, size,
+                 "/%s is in no layer as a directory of its own: it would stay root's, and what the "
+                 "application writes there cannot be told",
+                 QN_Q(t->node[dir].path));
+        return false;
+    }
+    return true;
+}

@@ -245,6 +245,15 @@ static bool runs_lines(struct qn_str path, struct qn_str text)
            has(text, lines);
 }
 
+/* Whether code starts programs at all, or loads libraries: in what an application uses, names elsewhere are data. */
+static bool starts_programs(struct qn_str path, struct qn_str text)
+{
+    static const char *const calls[] = {"subprocess", "Popen",    "popen",         "os.exec", "os.spawn", "posix_spawn",
+                                        "os.system",  "execFile", "child_process", "execa",   "spawn(",   "Open3",
+                                        "proc_open",  "execve",   "which(",        "IPC::",   NULL};
+    return has(text, calls) || runs_lines(path, text);
+}
+
 static bool loads_libraries(struct qn_str text)
 {
     static const char *const calls[] = {"find_library", "CDLL",    "LoadLibrary", "dlopen",    "ffi_lib",
@@ -320,7 +329,8 @@ int qn_text_read(struct qn_str path, enum qn_text_kind kind, struct qn_str text,
 {
     struct texts t = {.own = !dependency(path)};
 
-    if (kind == QN_TEXT_NONE)
+    if (kind == QN_TEXT_NONE ||
+        (!t.own && (kind != QN_TEXT_CODE || (!starts_programs(path, text) && !loads_libraries(text)))))
         return 0;
     if (kind == QN_TEXT_CODE) {
         t.libraries = loads_libraries(text);
