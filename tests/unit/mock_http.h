@@ -27,8 +27,9 @@ struct mock {
     /* Answers with the functions below; returning false closes the connection. */
     bool (*answer)(struct mock *m, const struct mock_request *req, int fd);
     void *ctx;
-    atomic_int connections;    /* accepted so far */
-    atomic_int busy, busy_max; /* answers under way, and the most at once */
+    atomic_int connections; /* accepted so far */
+    atomic_int busy, busy_max;
+    atomic_int live; /* connections that are being served */ /* answers under way, and the most at once */
     pthread_mutex_t lock;
     struct mock_request log[MOCK_LOG]; /* bodies are not kept */
     int logged;
