@@ -69,7 +69,7 @@ mkdir -p /var/spool/cron/crontabs && printf '@daily /usr/local/bin/collect\n' > 
 IMAGES = [
     Image("dirty", {"Cmd": ["python3", "/app/app.py"], "WorkingDir": "/app", "ExposedPorts": {"8000/tcp": {}},
                     "Env": [PATH + ":.:/opt/shared", f"AWS_ACCESS_KEY_ID={AWS}"]},
-          probes.notes(8000), tmpfs=["/srv/notes"], secrets=SECRETS, quick=True,
+          probes.notes(8000), tmpfs=["/srv/notes"], secrets=SECRETS,
           packages=["python3", "openssh-server", "cron", "git", "netcat-openbsd", "curl", "wget", "gcc", "gdb", "sudo",
                     "python3-pip", "libcap2-bin", "vim-tiny", "telnet"],
           hook=HOOK,
