@@ -9,13 +9,7 @@
 
 enum { OPT_FORMAT = QN_OPT_OWN, OPT_JSON, OPT_FAIL_ON };
 
-static const struct option options[] = {{"config", required_argument, NULL, QN_OPT_CONFIG},
-                                        {"help", no_argument, NULL, QN_OPT_HELP},
-                                        {"policy", required_argument, NULL, QN_OPT_POLICY},
-                                        {"platform", required_argument, NULL, QN_OPT_PLATFORM},
-                                        {"work", required_argument, NULL, QN_OPT_WORK},
-                                        {"quiet", no_argument, NULL, QN_OPT_QUIET},
-                                        {"src-plain-http", no_argument, NULL, QN_OPT_SRC_PLAIN},
+static const struct option options[] = {QN_ONESHOT_SOURCE_OPTIONS,
                                         {"format", required_argument, NULL, OPT_FORMAT},
                                         {"json", no_argument, NULL, OPT_JSON},
                                         {"fail-on", required_argument, NULL, OPT_FAIL_ON},

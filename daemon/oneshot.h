@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "formats/descriptor.h"
 
+#include <getopt.h>
+
 #define QN_ONESHOT_LIST_MAX 256
 
 /* An option that may be given again and again; the words belong to argv. */
@@ -45,6 +47,20 @@ enum qn_oneshot_code {
     QN_OPT_DST_PLAIN,
     QN_OPT_OWN /* a command's own codes start here */
 };
+/* Rows of getopt_long's table: what commands share that look at a source, and what changes its policy. */
+#define QN_ONESHOT_SOURCE_OPTIONS                                                                                      \
+    {"config", required_argument, NULL, QN_OPT_CONFIG}, {"help", no_argument, NULL, QN_OPT_HELP},                      \
+        {"policy", required_argument, NULL, QN_OPT_POLICY}, {"platform", required_argument, NULL, QN_OPT_PLATFORM},    \
+        {"work", required_argument, NULL, QN_OPT_WORK}, {"quiet", no_argument, NULL, QN_OPT_QUIET},                    \
+    {                                                                                                                  \
+        "src-plain-http", no_argument, NULL, QN_OPT_SRC_PLAIN                                                          \
+    }
+#define QN_ONESHOT_POLICY_OPTIONS                                                                                      \
+    {"profile", required_argument, NULL, QN_OPT_PROFILE}, {"use", required_argument, NULL, QN_OPT_USE},                \
+        {"rule", required_argument, NULL, QN_OPT_RULE}, {"keep", required_argument, NULL, QN_OPT_KEEP},                \
+    {                                                                                                                  \
+        "keep-command", required_argument, NULL, QN_OPT_KEEP_COMMAND                                                   \
+    }
 /* Takes in one of the shared options; USAGE when a list is too long, or the code is none of them. */
 int qn_oneshot_option(struct qn_oneshot_options *o, int code, const char *arg, struct qn_err *e) QN_MUST_CHECK;
 

@@ -5,18 +5,8 @@
 
 enum { OPT_FORMAT = QN_OPT_OWN, OPT_JSON };
 
-static const struct option options[] = {{"config", required_argument, NULL, QN_OPT_CONFIG},
-                                        {"help", no_argument, NULL, QN_OPT_HELP},
-                                        {"policy", required_argument, NULL, QN_OPT_POLICY},
-                                        {"profile", required_argument, NULL, QN_OPT_PROFILE},
-                                        {"use", required_argument, NULL, QN_OPT_USE},
-                                        {"platform", required_argument, NULL, QN_OPT_PLATFORM},
-                                        {"rule", required_argument, NULL, QN_OPT_RULE},
-                                        {"keep", required_argument, NULL, QN_OPT_KEEP},
-                                        {"keep-command", required_argument, NULL, QN_OPT_KEEP_COMMAND},
-                                        {"work", required_argument, NULL, QN_OPT_WORK},
-                                        {"quiet", no_argument, NULL, QN_OPT_QUIET},
-                                        {"src-plain-http", no_argument, NULL, QN_OPT_SRC_PLAIN},
+static const struct option options[] = {QN_ONESHOT_SOURCE_OPTIONS,
+                                        QN_ONESHOT_POLICY_OPTIONS,
                                         {"format", required_argument, NULL, OPT_FORMAT},
                                         {"json", no_argument, NULL, OPT_JSON},
                                         {0}};

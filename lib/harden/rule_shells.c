@@ -4,17 +4,13 @@
 int qn_rule_shells(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)
 {
     const struct qn_keepset *ks;
-    const char *because;
 
     (void)opt;
     if (img->utility)
         return qn_plan_back_off(plan, e, "the image starts a shell and exists for its tools");
-    if (img->package_count == 0)
-        return 0;
-    if (qn_unused_doubt(img, &because))
-        return qn_plan_back_off(plan, e, "%s", because);
-    if (qn_plan_keepset(plan, &ks, e) < 0)
-        return -1;
+    int r = qn_unused_begin(plan, &ks, e);
+    if (r <= 0)
+        return r;
     for (uint32_t i = 1; i < img->tree.count; i++) {
         if (qn_keepset_has(ks, i) || qn_unused_never(img, i) || !qn_unused_shell(img, i))
             continue;

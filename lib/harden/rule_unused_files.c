@@ -5,15 +5,11 @@ int qn_rule_unused_files(const struct qn_image *img, const struct qn_options *op
                          struct qn_err *e)
 {
     const struct qn_keepset *ks;
-    const char *because;
+    int r = qn_unused_begin(plan, &ks, e);
 
     (void)opt;
-    if (img->package_count == 0)
-        return 0;
-    if (qn_unused_doubt(img, &because))
-        return qn_plan_back_off(plan, e, "%s", because);
-    if (qn_plan_keepset(plan, &ks, e) < 0)
-        return -1;
+    if (r <= 0)
+        return r;
     for (uint32_t i = 1; i < img->tree.count && ks->level == QN_KEEP_FILES; i++) {
         if (qn_keepset_has(ks, i) || qn_unused_never(img, i) || qn_unused_shell(img, i))
             continue;

@@ -28,19 +28,15 @@ int qn_rule_unused_packages(const struct qn_image *img, const struct qn_options 
                             struct qn_err *e)
 {
     const struct qn_keepset *ks;
-    const char *because;
+    int r = qn_unused_begin(plan, &ks, e);
 
     (void)opt;
-    if (img->package_count == 0)
-        return 0;
-    if (qn_unused_doubt(img, &because))
-        return qn_plan_back_off(plan, e, "%s", because);
-    if (qn_plan_keepset(plan, &ks, e) < 0)
-        return -1;
+    if (r <= 0)
+        return r;
     for (uint32_t i = 1; i < img->tree.count; i++) {
         if (qn_keepset_has(ks, i) || qn_unused_never(img, i) || qn_unused_shell(img, i))
             continue;
-        because = because_of(plan, ks, i);
+        const char *because = because_of(plan, ks, i);
         if (because && qn_plan_remove(plan, i, because, e) < 0)
             return -1;
     }

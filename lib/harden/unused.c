@@ -98,7 +98,8 @@ static bool cut(const struct qn_image *img)
     return false;
 }
 
-bool qn_unused_doubt(const struct qn_image *img, const char **because)
+/* Whether the keep-set cannot be trusted for this image, and why. */
+static bool doubt(const struct qn_image *img, const char **because)
 {
     *because = NULL;
     if (img->db.rpm)
@@ -108,4 +109,15 @@ bool qn_unused_doubt(const struct qn_image *img, const char **because)
     else if (cut(img))
         *because = "something that runs names more files and programs than can be kept in mind";
     return *because != NULL;
+}
+
+int qn_unused_begin(struct qn_plan *plan, const struct qn_keepset **out, struct qn_err *e)
+{
+    const char *because;
+
+    if (plan->img->package_count == 0)
+        return 0;
+    if (doubt(plan->img, &because))
+        return qn_plan_back_off(plan, e, "%s", because);
+    return qn_plan_keepset(plan, out, e) < 0 ? -1 : 1;
 }

@@ -9,7 +9,8 @@
 bool qn_unused_never(const struct qn_image *img, uint32_t node);
 /* Whether it is a shell in a bin directory, which the rule "shells" decides on. */
 bool qn_unused_shell(const struct qn_image *img, uint32_t node);
-/* Whether the keep-set cannot be trusted for this image; the rule then backs off and says why. */
-bool qn_unused_doubt(const struct qn_image *img, const char **because);
+/* What such a rule starts with: 1 with the keep-set; 0 when there is nothing to do (no packages), or when the keep-set
+ * cannot be trusted for this image and the rule backed off, saying why; -1 on error. */
+int qn_unused_begin(struct qn_plan *plan, const struct qn_keepset **out, struct qn_err *e) QN_MUST_CHECK;
 
 #endif

@@ -447,6 +447,30 @@ START_TEST(asked_for)
 }
 END_TEST
 
+/* Nothing is marked as automatic, as in many base images: what the base brought along was not asked for, and what data
+ * packages depend on is for their maintainer scripts. */
+START_TEST(brought_along)
+{
+    static const char layer[] = OS_DEBIAN
+        "usr/sbin/app elf\nusr/bin/awk elf\nusr/share/rules/r text=r\nusr/share/numbers/n text=n\n"
+        "usr/share/asked/a text=a\netc/base text=b\nusr/lib/merge text=m\n"
+        "var/lib/dpkg/status text=" PKG("app", "") PKG("base-files", "Pre-Depends: awk\\n")
+            PKG("mawk", "Provides: awk\\n") PKG("usrmerge", "Depends: rules\\n") PKG("rules", "Depends: numbers\\n")
+                PKG("numbers", "") PKG("asked", "") "\n" LIST("app", "/usr/sbin/app") LIST("base-files", "/etc/base")
+                    LIST("mawk", "/usr/bin/awk") LIST("usrmerge", "/usr/lib/merge") LIST("rules", "/usr/share/rules/r")
+                        LIST("numbers", "/usr/share/numbers/n") LIST("asked", "/usr/share/asked/a");
+    auto_fixture f = {0};
+
+    fixture_make(&f, layer, "'Cmd':['/usr/sbin/app']", "{'rules':{" NO_USER "}}");
+    stays(&f, "usr/share/asked/a");
+    stays(&f, "etc/base");
+    gone(&f, "usr/share/rules/r", QN_RULE_unused_packages);
+    gone(&f, "usr/share/numbers/n", QN_RULE_unused_packages);
+    gone(&f, "usr/bin/awk", QN_RULE_unused_packages);
+    fixture_verified(&f);
+}
+END_TEST
+
 Suite *suite_keepset(void);
 Suite *suite_keepset(void)
 {
@@ -454,6 +478,6 @@ Suite *suite_keepset(void)
                                   reasons,       any_order,       what_the_image_is_for,
                                   tools_by_name, dynamic_scripts, strict_backs_off,
                                   scripts_reach, families,        alpine,
-                                  asked_for};
+                                  asked_for,     brought_along};
     return qn_suite("keepset", tests, QN_ARRAY_LEN(tests));
 }

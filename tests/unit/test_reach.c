@@ -121,6 +121,26 @@ START_TEST(the_application)
 }
 END_TEST
 
+/* An interpreter's own library names tools that its programs need not; what was added to it counts. */
+START_TEST(interpreters_libraries)
+{
+    auto_fixture f = {0};
+
+    fixture_layer(
+        &f, "usr/bin/curl elf\nusr/bin/rsync elf\nusr/bin/socat elf\nbin -> usr/bin\n"
+            "var/lib/dpkg/status text=" DPKG_STATUS(
+                "tools", "") "\n"
+                             "var/lib/dpkg/info/tools.list text=/usr/bin/curl\\n/usr/bin/rsync\\n/usr/bin/socat\\n\n"
+                             "usr/local/lib/python3.11/webtool.py text=run('curl x')\\n\n"
+                             "usr/local/lib/ruby/3.2.0/x.rb text=system('rsync x')\\n\n"
+                             "usr/local/lib/python3.11/site-packages/p.py text=subprocess.run('socat x')\\n\n"
+                             "usr/local/bin/python3 elf\napp/a.py text=x\\n\n");
+    fixture_image(&f, "'Cmd':['python3','/app/a.py']");
+    ck_assert(!fixture_reached(&f, "usr/bin/curl") && !fixture_reached(&f, "usr/bin/rsync"));
+    ck_assert(fixture_reached(&f, "usr/bin/socat"));
+}
+END_TEST
+
 /* Command lines that a program hands to a shell, itself or through exec. */
 START_TEST(command_lines)
 {
@@ -351,7 +371,8 @@ END_TEST
 Suite *suite_reach(void)
 {
     const TTest *const tests[] = {
-        entrypoints, health_checks, scripts,   the_application,       command_lines, busybox, utility_images,
-        environment, keep,          explained, order_does_not_matter, commands,      users,   words};
+        entrypoints,    health_checks, scripts, the_application, interpreters_libraries, command_lines, busybox,
+        utility_images, environment,   keep,    explained,       order_does_not_matter,  commands,      users,
+        words};
     return qn_suite("reach", tests, QN_ARRAY_LEN(tests));
 }

@@ -42,6 +42,23 @@ START_TEST(code)
 }
 END_TEST
 
+/* What an application uses is full of names; they are programs where the same file starts some. */
+START_TEST(dependencies)
+{
+    auto_fixture f = {0};
+
+    fixture_layer(&f, "opt/venv/lib/python3.11/site-packages/lexer/names.py text=WORDS = ('jq', 'gs')\\n\n"
+                      "opt/venv/lib/python3.11/site-packages/git/cmd.py text=import subprocess\\nX = ['jq']\\n\n"
+                      "opt/venv/lib/python3.11/site-packages/x.yml text=cmd: jq\\n\n"
+                      "app/names.py text=WORDS = ('jq', 'gs')\\n\n");
+    fixture_image(&f, "");
+    ck_assert(!command(&f, "opt/venv/lib/python3.11/site-packages/lexer/names.py", "jq"));
+    ck_assert(command(&f, "opt/venv/lib/python3.11/site-packages/git/cmd.py", "jq"));
+    ck_assert(!command(&f, "opt/venv/lib/python3.11/site-packages/x.yml", "jq"));
+    ck_assert(command(&f, "app/names.py", "jq"));
+}
+END_TEST
+
 START_TEST(settings)
 {
     auto_fixture f = {0};
@@ -117,6 +134,6 @@ END_TEST
 Suite *suite_texts(void);
 Suite *suite_texts(void)
 {
-    const TTest *tests[] = {code, settings, too_many, reached, variables};
+    const TTest *tests[] = {code, dependencies, settings, too_many, reached, variables};
     return qn_suite("texts", tests, QN_ARRAY_LEN(tests));
 }
