@@ -451,14 +451,15 @@ END_TEST
  * packages depend on is for their maintainer scripts. */
 START_TEST(brought_along)
 {
-    static const char layer[] = OS_DEBIAN
-        "usr/sbin/app elf\nusr/bin/awk elf\nusr/share/rules/r text=r\nusr/share/numbers/n text=n\n"
-        "usr/share/asked/a text=a\netc/base text=b\nusr/lib/merge text=m\n"
-        "var/lib/dpkg/status text=" PKG("app", "") PKG("base-files", "Pre-Depends: awk\\n")
-            PKG("mawk", "Provides: awk\\n") PKG("usrmerge", "Depends: rules\\n") PKG("rules", "Depends: numbers\\n")
-                PKG("numbers", "") PKG("asked", "") "\n" LIST("app", "/usr/sbin/app") LIST("base-files", "/etc/base")
-                    LIST("mawk", "/usr/bin/awk") LIST("usrmerge", "/usr/lib/merge") LIST("rules", "/usr/share/rules/r")
-                        LIST("numbers", "/usr/share/numbers/n") LIST("asked", "/usr/share/asked/a");
+    static const char layer[] =
+        OS_DEBIAN "usr/sbin/app elf\nusr/share/tables/t text=t\nusr/share/rules/r text=r\nusr/share/numbers/n text=n\n"
+                  "usr/share/asked/a text=a\netc/base text=b\nusr/lib/merge text=m\n"
+                  "var/lib/dpkg/status text=" PKG("app", "") PKG("base-files", "Depends: tables\\n") PKG("tables", "")
+                      PKG("usrmerge", "Depends: rules\\n") PKG("rules", "Depends: numbers\\n") PKG("numbers", "")
+                          PKG("asked", "") "\n" LIST("app", "/usr/sbin/app") LIST("base-files", "/etc/base")
+                              LIST("tables", "/usr/share/tables/t") LIST("usrmerge", "/usr/lib/merge")
+                                  LIST("rules", "/usr/share/rules/r") LIST("numbers", "/usr/share/numbers/n")
+                                      LIST("asked", "/usr/share/asked/a");
     auto_fixture f = {0};
 
     fixture_make(&f, layer, "'Cmd':['/usr/sbin/app']", "{'rules':{" NO_USER "}}");
@@ -466,7 +467,7 @@ START_TEST(brought_along)
     stays(&f, "etc/base");
     gone(&f, "usr/share/rules/r", QN_RULE_unused_packages);
     gone(&f, "usr/share/numbers/n", QN_RULE_unused_packages);
-    gone(&f, "usr/bin/awk", QN_RULE_unused_packages);
+    gone(&f, "usr/share/tables/t", QN_RULE_unused_packages);
     fixture_verified(&f);
 }
 END_TEST
