@@ -88,16 +88,16 @@ class Box:
         """Runs a client of the host in the container's network namespace (the thread is in it)."""
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, **kwargs)
 
-    def stop(self):
-        """The exit status after SIGTERM; 137 when it had to be killed."""
-        self.docker.run("stop", "-t", "30", self.name, check=False)
+    def stop(self, patience):
+        """The exit status after SIGTERM; 137 when it had to be killed after so many seconds."""
+        self.docker.run("stop", "-t", str(patience), self.name, check=False)
         return int(self.state("{{.State.ExitCode}}") or -1)
 
     def remove(self):
         self.docker.run("rm", "-f", "-v", self.name, check=False)
 
 
-def attempt(docker, name, options, image, label):
+def attempt(docker, name, options, image, label, patience=30):
     """Starts, probes, stops: (what is wrong or "", exit status after SIGTERM)."""
     box = Box(docker, name, options, image.command, label)
     try:
@@ -112,6 +112,6 @@ def attempt(docker, name, options, image, label):
             return "it ended at once: " + box.logs()[-600:], None
         except Exception as e:
             return f"{type(e).__name__}: {e}", None
-        return "", box.stop()
+        return "", box.stop(patience)
     finally:
         box.remove()

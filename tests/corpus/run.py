@@ -102,7 +102,8 @@ class Trial:
             if any(way in rows.IMPLIES.get(done, ()) and out[done][0] == "" for done in out):
                 continue
             options = self.image.options + self.image.ways(uid)[way]
-            out[way] = box.attempt(self.corpus.docker, name, options, self.image, f"{self.image.name}-{label}-{way}")
+            out[way] = box.attempt(self.corpus.docker, name, options, self.image, f"{self.image.name}-{label}-{way}",
+                                   10 if self.quick else 30)
             if label in PROFILES and out[way][0]:
                 break  # one failure is enough to look into
         return out

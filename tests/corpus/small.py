@@ -160,9 +160,9 @@ def dirty_app():
 
 
 IMAGES = [
-    Image("static", {"Entrypoint": ["/server"]}, hello, base="", layers=[static], docker=True),
+    Image("static", {"Entrypoint": ["/server"]}, hello, base="", layers=[static], docker=True, quick=True),
     Image("alpine", {"Cmd": ["httpd", "-f", "-p", "8080", "-h", "/www"], "Env": [PATH]},
-          probes.notes(8080, "/cgi-bin/notes"), base="", tmpfs=["/srv/notes"],
+          probes.notes(8080, "/cgi-bin/notes"), base="", quick=True, tmpfs=["/srv/notes"],
           layers=[alpine, {"www/cgi-bin/notes": (NOTES, 0o755), "www/cgi-bin/notes-about": (ABOUT, 0o755),
                            "srv/notes": (None, 0o755)}]),
     Image("distroless", {"Entrypoint": ["/usr/bin/python3.11"], "Cmd": ["/app/app.py"], "WorkingDir": "/app",
