@@ -59,6 +59,8 @@ static int read_reference(struct qn_exchange *x, struct qn_str ref, struct qn_su
         *tag = QN_STR("latest");
     if (qn_route(x->server->settings, false, name, QN_STR(""), &s->route, e) < 0)
         return -1;
+    if (s->route.local)
+        return qn_fail(e, QN_E_NAME_UNKNOWN, "%s: repository not known", s->route.repo);
     s->policy = qn_settings_policy(x->server->settings, qn_str_c(s->route.name), *tag);
     if (tag->n)
         snprintf(s->reference, sizeof s->reference, "%s:%.*s", s->route.repo, QN_FMT(*tag));

@@ -8,7 +8,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum type { MAP = 1, LIST, STRINGS, STRING, URL, SIZE, DURATION, UINT, SWITCH, WORD, SECRET, RULES, RESERVED };
+enum type {
+    MAP = 1,
+    OPTIONAL,
+    LIST,
+    STRINGS,
+    STRING,
+    URL,
+    SIZE,
+    DURATION,
+    UINT,
+    SWITCH,
+    WORD,
+    SECRET,
+    RULES,
+    RESERVED
+};
 
 static const struct param {
     const char *path;
@@ -225,7 +240,7 @@ static int convert(struct binding *b, const struct param *p, const struct qn_yam
 {
     if (p->type == RESERVED)
         return reserved(b, p, n);
-    if (p->type == MAP) {
+    if (p->type == MAP || p->type == OPTIONAL) {
         if (n->kind != QN_YAML_MAP && !n->is_null)
             return qn_config_fail(b->file, n, b->e, "%s: must be a map", p->path);
         *out = json_object();
@@ -259,7 +274,7 @@ static int initial(struct binding *b, const struct param *p, json_t **out)
     text.text = rest;
     if (p->type == WORD)
         (void)qn_str_next(&rest, '|', &text.text);
-    if (p->type == RESERVED || text.text.n == 0)
+    if (p->type == RESERVED || p->type == OPTIONAL || text.text.n == 0)
         return 0;
     return scalar(b, p, &text, out);
 }
@@ -343,13 +358,13 @@ static int print_map(const char *prefix, const json_t *map, const char *first, c
     for (i = 0; i < QN_ARRAY_LEN(params); i++) {
         const struct param *p = &params[i];
         const json_t *v = below(p, prefix, &key) ? json_object_get(map, key) : NULL;
-        if (!v || (json_is_object(v) && json_object_size(v) == 0 && p->type != RULES))
+        if (!v || (json_is_object(v) && json_object_size(v) == 0 && p->type == MAP))
             continue;
         if (qn_buf_printf(b, e, "%s%s:", lead, key) < 0)
             return -1;
         lead = indent;
         snprintf(deeper, sizeof deeper, "%s  ", indent);
-        if (p->type == MAP) {
+        if (p->type == MAP || p->type == OPTIONAL) {
             if (qn_buf_printf(b, e, "  # %s\n", p->summary) < 0 || print_map(p->path, v, deeper, deeper, b, e) < 0)
                 return -1;
             continue;

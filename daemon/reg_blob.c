@@ -1,5 +1,5 @@
 /* GET and HEAD of a blob: from memory when small, from its file, or from a download that is still under way. */
-#include "server.h"
+#include "access.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -207,7 +207,7 @@ void qn_endpoint_blob(struct qn_exchange *x, struct qn_http_request *r)
         qn_respond_error(r, QN_E_DIGEST_INVALID, e.msg);
         return;
     }
-    if (!qn_exchange_route(x, r, QN_STR("")) || from_memory(x, r))
+    if (!qn_exchange_route(x, r, QN_STR("")) || !qn_exchange_may(x, r, QN_PULL) || from_memory(x, r))
         return;
     if (!x->pull && !linked(x, &d)) {
         qn_respond_unlinked(x, r);

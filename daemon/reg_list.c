@@ -1,5 +1,5 @@
 /* Lists: tags of an upstream repository, what refers to a manifest; and the version check. */
-#include "server.h"
+#include "access.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -91,7 +91,7 @@ void qn_endpoint_tags(struct qn_exchange *x, struct qn_http_request *r)
         qn_respond_error(r, QN_E_BAD_NUMBER, e.msg);
         return;
     }
-    if (!qn_exchange_route(x, r, QN_STR("")))
+    if (!qn_exchange_route(x, r, QN_STR("")) || !qn_exchange_may(x, r, QN_PULL))
         return;
     rq.route = x->route;
     rq.policy = x->policy;
@@ -193,7 +193,7 @@ void qn_endpoint_referrers(struct qn_exchange *x, struct qn_http_request *r)
         qn_respond_error(r, QN_E_DIGEST_INVALID, e.msg);
         return;
     }
-    if (!qn_exchange_route(x, r, QN_STR("")))
+    if (!qn_exchange_route(x, r, QN_STR("")) || !qn_exchange_may(x, r, QN_PULL))
         return;
     if (qn_http_query(r, "artifactType", &filter) && filter.n)
         type = qn_xstrndup(filter);

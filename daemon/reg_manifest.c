@@ -1,5 +1,5 @@
 /* GET and HEAD of a manifest: from memory, from the store, or from a pull that this request shares with others. */
-#include "server.h"
+#include "access.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -366,6 +366,9 @@ void qn_endpoint_manifest(struct qn_exchange *x, struct qn_http_request *r)
     struct qn_str ref = x->arg[1];
     bool digest = qn_str_chr(ref, ':') >= 0;
 
+    if (qn_exchange_guarded(x, r) &&
+        (!qn_exchange_route(x, r, digest ? QN_STR("") : ref) || !qn_exchange_may(x, r, QN_PULL)))
+        return;
     if (x->pull || !from_memory(x, r, !digest))
         answer(x, r, ref, digest);
 }

@@ -59,6 +59,19 @@ static int finish(const struct qn_upstream_settings *u, struct qn_str rest, bool
     return 0;
 }
 
+static int finish_local(const struct qn_local_settings *l, struct qn_str name, struct qn_str below,
+                        struct qn_route *out, struct qn_err *e)
+{
+    if (!qn_reference_repository_valid(name) || below.n == 0)
+        return qn_fail(e, QN_E_NAME_INVALID, "\"%s\" is not a repository name of the form %s/REPOSITORY", QN_Q(name),
+                       l->name.p);
+    *out = (struct qn_route){.local = l};
+    snprintf(out->remote, sizeof out->remote, "%.*s", QN_FMT(below));
+    snprintf(out->name, sizeof out->name, "%.*s", QN_FMT(name));
+    snprintf(out->repo, sizeof out->repo, "%.*s", QN_FMT(name));
+    return 0;
+}
+
 int qn_route(const struct qn_settings *s, bool mirror, struct qn_str name, struct qn_str ns, struct qn_route *out,
              struct qn_err *e)
 {
@@ -78,8 +91,10 @@ int qn_route(const struct qn_settings *s, bool mirror, struct qn_str name, struc
             rest = after;
     }
     struct qn_str below = rest;
-    if (qn_str_next(&below, '/', &first) && below.n)
+    bool more = qn_str_next(&below, '/', &first) && below.n;
+    if (more)
         u = qn_settings_upstream(s, first);
+    const struct qn_local_settings *local = mirror || u ? NULL : qn_settings_local(s, first);
     if (mirror && ns.n) {
         by_ns = by_namespace(s, ns);
         if (u && by_ns != u)
@@ -89,6 +104,8 @@ int qn_route(const struct qn_settings *s, bool mirror, struct qn_str name, struc
     }
     if (u)
         return finish(u, below, build, out, e);
+    if (local && !build)
+        return finish_local(local, name, below, out, e);
     if (by_ns)
         return finish(by_ns, rest, build, out, e);
     if (mirror && s->default_upstream.n) {
@@ -96,6 +113,6 @@ int qn_route(const struct qn_settings *s, bool mirror, struct qn_str name, struc
         if (u)
             return finish(u, rest, build, out, e);
     }
-    return qn_fail(e, QN_E_NAME_UNKNOWN, "\"%s\": the first component names no upstream that is configured",
-                   QN_Q(name));
+    return qn_fail(e, QN_E_NAME_UNKNOWN,
+                   "\"%s\": the first component names no upstream or local name that is configured", QN_Q(name));
 }

@@ -1,4 +1,5 @@
-/* From the name that a client uses to an upstream and its repository: one resolver (contract section 4, "Routing"). */
+/* From the name that a client uses to an upstream or a local name and its repository: one resolver (contract section 4,
+ * "Routing"). */
 #ifndef QN_SERVICE_ROUTE_H
 #define QN_SERVICE_ROUTE_H
 
@@ -8,11 +9,13 @@
 #include "store/index.h"
 
 struct qn_route {
-    const struct qn_upstream_settings *upstream;
-    bool build;                   /* the path began with build/: the policy's `use` is build */
-    char repo[QN_ROW_REPO];       /* canonical: [build/]UPSTREAM/REPOSITORY; what links and tags are kept under */
-    char name[QN_ROW_REPO];       /* UPSTREAM/REPOSITORY: what policies match */
-    char remote[QN_NAME_MAX + 1]; /* the repository as the upstream knows it */
+    const struct qn_upstream_settings *upstream; /* NULL for a local repository */
+    const struct qn_local_settings *local;       /* NULL for an upstream's */
+    bool build;                                  /* the path began with build/: the policy's `use` is build */
+    char repo
+        [QN_ROW_REPO]; /* canonical: [build/]UPSTREAM/REPOSITORY, NAME/REPOSITORY; what links and tags are kept under */
+    char name[QN_ROW_REPO];       /* UPSTREAM/REPOSITORY, NAME/REPOSITORY: what policies and rules match */
+    char remote[QN_NAME_MAX + 1]; /* the repository as the upstream knows it; below the local name */
 };
 
 /* Routes `name` (the part of the path between /v2/ and /manifests/ or the like). `mirror` is the kind of listener, `ns`

@@ -1,11 +1,11 @@
-#include "settings.h"
+#include "settings_int.h"
 
 #include "base/log.h"
 #include "base/path.h"
 #include "formats/reference.h"
 #include "harden/rule.h"
 
-static int names(struct qn_settings *s, const json_t *obj, const char *key, struct qn_names *out, struct qn_err *e)
+int qn_settings_names(struct qn_settings *s, const json_t *obj, const char *key, struct qn_names *out, struct qn_err *e)
 {
     json_t *list, *item;
     size_t i;
@@ -27,7 +27,7 @@ static uint64_t number(const json_t *obj, const char *key)
     return (uint64_t)json_integer_value(json_object_get(obj, key));
 }
 
-static struct qn_str text(const json_t *obj, const char *key)
+struct qn_str qn_settings_text(const json_t *obj, const char *key)
 {
     const json_t *v = json_object_get(obj, key);
     return json_is_string(v) ? qn_str_n(json_string_value(v), json_string_length(v)) : QN_STR("");
@@ -38,7 +38,7 @@ static int command(struct qn_settings *s, const json_t *o, struct qn_upstream_se
 {
     struct qn_names words;
 
-    if (names(s, o, "command", &words, e) < 0)
+    if (qn_settings_names(s, o, "command", &words, e) < 0)
         return -1;
     if (words.n == 0)
         return 0;
@@ -54,7 +54,7 @@ static int blocks(struct qn_settings *s, const json_t *o, const char *key, struc
 {
     struct qn_names list;
 
-    if (names(s, o, key, &list, e) < 0)
+    if (qn_settings_names(s, o, key, &list, e) < 0)
         return -1;
     *out = qn_arena_alloc(&s->arena, list.n, sizeof **out, e);
     if (!*out)
@@ -70,8 +70,8 @@ static int read_upstream(struct qn_settings *s, const json_t *o, struct qn_upstr
 {
     const json_t *c = json_object_get(o, "credentials");
 
-    u->name = text(o, "name");
-    u->url = text(o, "url");
+    u->name = qn_settings_text(o, "name");
+    u->url = qn_settings_text(o, "url");
     if (u->name.n == 0 || u->url.n == 0)
         return qn_fail(e, QN_E_CONFIG, "upstreams: every upstream needs name and url");
     if (qn_str_chr(u->name, '.') < 0 || qn_str_chr(u->name, ':') >= 0 || qn_str_chr(u->name, '/') >= 0 ||
@@ -84,10 +84,11 @@ static int read_upstream(struct qn_settings *s, const json_t *o, struct qn_upstr
     u->anonymous_read = json_is_true(json_object_get(o, "anonymous_read"));
     u->tag_ttl = number(o, "tag_ttl");
     u->stale_ttl = number(o, "stale_ttl");
-    u->username = text(c, "username");
-    u->password = text(c, "password");
-    u->docker_config = text(c, "docker_config");
-    if (names(s, o, "aliases", &u->aliases, e) < 0 || names(s, o, "allow", &u->allow, e) < 0 || command(s, c, u, e) < 0)
+    u->username = qn_settings_text(c, "username");
+    u->password = qn_settings_text(c, "password");
+    u->docker_config = qn_settings_text(c, "docker_config");
+    if (qn_settings_names(s, o, "aliases", &u->aliases, e) < 0 || qn_settings_names(s, o, "allow", &u->allow, e) < 0 ||
+        command(s, c, u, e) < 0)
         return -1;
     if (blocks(s, o, "allow_addresses", &u->addresses, &u->address_count, e) < 0)
         return qn_err_wrap(e, "upstreams: %s", QN_Q(u->name));
@@ -197,7 +198,7 @@ static int document(const json_t *o, const char *use, json_t **out, char digest[
 
 static int read_policy(struct qn_settings *s, const json_t *o, struct qn_policy *p, struct qn_err *e)
 {
-    p->name = text(o, "name");
+    p->name = qn_settings_text(o, "name");
     if (p->name.n == 0 || p->name.n > 64)
         return qn_fail(e, QN_E_CONFIG, "policies: every policy needs a name of at most 64 bytes");
     for (size_t i = 0; i < p->name.n; i++)
@@ -206,14 +207,14 @@ static int read_policy(struct qn_settings *s, const json_t *o, struct qn_policy 
               p->name.p[i] == '.'))
             return qn_fail(e, QN_E_CONFIG, "policies: name \"%s\": letters, digits, '-', '_' and '.' only",
                            QN_Q(p->name));
-    struct qn_str mode = text(o, "mode");
+    struct qn_str mode = qn_settings_text(o, "mode");
     p->mode = qn_str_eq(mode, QN_STR("off"))     ? QN_MODE_OFF
               : qn_str_eq(mode, QN_STR("audit")) ? QN_MODE_AUDIT
                                                  : QN_MODE_ENFORCE;
-    p->wait_on_update = qn_str_eq(text(o, "on_update"), QN_STR("wait"));
-    p->exact_digests = qn_str_eq(text(o, "digest_pulls"), QN_STR("exact"));
-    p->public_report = !qn_str_eq(text(json_object_get(o, "evidence"), "report"), QN_STR("admin"));
-    if (names(s, o, "match", &p->match, e) < 0 || document(o, NULL, &p->document, p->digest, e) < 0 ||
+    p->wait_on_update = qn_str_eq(qn_settings_text(o, "on_update"), QN_STR("wait"));
+    p->exact_digests = qn_str_eq(qn_settings_text(o, "digest_pulls"), QN_STR("exact"));
+    p->public_report = !qn_str_eq(qn_settings_text(json_object_get(o, "evidence"), "report"), QN_STR("admin"));
+    if (qn_settings_names(s, o, "match", &p->match, e) < 0 || document(o, NULL, &p->document, p->digest, e) < 0 ||
         document(o, "build", &p->build, p->build_digest, e) < 0)
         return qn_err_wrap(e, "policies: %s", QN_Q(p->name));
     return 0;
@@ -300,7 +301,7 @@ static int read_platforms(struct qn_settings *s, struct qn_err *e)
     struct qn_names list;
     size_t at = 0;
 
-    if (names(s, s->effective, "platforms", &list, e) < 0)
+    if (qn_settings_names(s, s->effective, "platforms", &list, e) < 0)
         return -1;
     if (list.n == 0 || list.n > 16)
         return qn_fail(e, QN_E_CONFIG, "platforms: between 1 and 16 are needed");
@@ -333,9 +334,9 @@ static int read_tokens(struct qn_settings *s, struct qn_err *e)
     if (!s->token)
         return -1;
     json_array_foreach (list, i, item) {
-        struct qn_str role = text(item, "role");
-        s->token[i].name = text(item, "name");
-        s->token[i].token = text(item, "token");
+        struct qn_str role = qn_settings_text(item, "role");
+        s->token[i].name = qn_settings_text(item, "name");
+        s->token[i].token = qn_settings_text(item, "token");
         s->token[i].role = qn_str_eq(role, QN_STR("operate"))   ? QN_ROLE_OPERATE
                            : qn_str_eq(role, QN_STR("approve")) ? QN_ROLE_APPROVE
                                                                 : QN_ROLE_READ;
@@ -349,17 +350,18 @@ static int read_listeners(struct qn_settings *s, struct qn_err *e)
 {
     const json_t *l = json_object_get(s->effective, "listen"), *tls = json_object_get(l, "tls");
 
-    s->tls_cert = text(tls, "cert");
-    s->tls_key = text(tls, "key");
-    s->tls_client_ca = text(tls, "client_ca");
+    s->tls_cert = qn_settings_text(tls, "cert");
+    s->tls_key = qn_settings_text(tls, "key");
+    s->tls_client_ca = qn_settings_text(tls, "client_ca");
     if ((s->tls_cert.n == 0) != (s->tls_key.n == 0))
         return qn_fail(e, QN_E_CONFIG, "listen.tls: cert and key go together");
     if (blocks(s, l, "trusted_proxies", &s->trusted, &s->trusted_count, e) < 0)
         return qn_err_wrap(e, "listen");
-    return names(s, l, "registry", &s->registry, e) < 0 || names(s, l, "mirror", &s->mirror, e) < 0 ||
-                   names(s, l, "admin", &s->admin, e) < 0
+    return qn_settings_names(s, l, "registry", &s->registry, e) < 0 ||
+                   qn_settings_names(s, l, "mirror", &s->mirror, e) < 0 ||
+                   qn_settings_names(s, l, "admin", &s->admin, e) < 0
                ? -1
-               : names(s, json_object_get(s->effective, "metrics"), "listen", &s->metrics, e);
+               : qn_settings_names(s, json_object_get(s->effective, "metrics"), "listen", &s->metrics, e);
 }
 
 static int read_limits(struct qn_settings *s, struct qn_err *e)
@@ -391,9 +393,9 @@ static int read_limits(struct qn_settings *s, struct qn_err *e)
 static void read_log(struct qn_settings *s)
 {
     const json_t *l = json_object_get(s->effective, "log");
-    struct qn_str level = text(l, "level");
+    struct qn_str level = qn_settings_text(l, "level");
 
-    s->log_json = qn_str_eq(text(l, "format"), QN_STR("json"));
+    s->log_json = qn_str_eq(qn_settings_text(l, "format"), QN_STR("json"));
     s->log_level = qn_str_eq(level, QN_STR("debug"))   ? QN_LOG_DEBUG
                    : qn_str_eq(level, QN_STR("warn"))  ? QN_LOG_WARN
                    : qn_str_eq(level, QN_STR("error")) ? QN_LOG_ERROR
@@ -406,18 +408,19 @@ int qn_settings_read(json_t *effective, struct qn_settings *out, struct qn_err *
     const json_t *storage = json_object_get(effective, "storage");
 
     qn_arena_init(&s.arena, 16u << 20);
-    s.public_url = text(effective, "public_url");
-    s.mirror_url = text(effective, "mirror_url");
-    s.admin_url = text(effective, "admin_url");
-    s.root = text(storage, "root");
+    s.public_url = qn_settings_text(effective, "public_url");
+    s.mirror_url = qn_settings_text(effective, "mirror_url");
+    s.admin_url = qn_settings_text(effective, "admin_url");
+    s.root = qn_settings_text(storage, "root");
     s.max_size = number(storage, "max_size");
     s.keep_derivations = number(storage, "keep_derivations");
     s.keep_sources = number(storage, "keep_sources");
     s.upload_ttl = number(storage, "upload_ttl");
-    s.default_upstream = text(effective, "default_upstream");
+    s.default_upstream = qn_settings_text(effective, "default_upstream");
     read_log(&s);
     if (read_listeners(&s, e) < 0 || read_upstreams(&s, e) < 0 || read_platforms(&s, e) < 0 ||
-        read_policies(&s, e) < 0 || read_tokens(&s, e) < 0 || read_limits(&s, e) < 0) {
+        read_policies(&s, e) < 0 || read_tokens(&s, e) < 0 || qn_settings_locals(&s, e) < 0 ||
+        qn_settings_rules(&s, e) < 0 || read_limits(&s, e) < 0) {
         qn_settings_fini(&s);
         return -1;
     }

@@ -40,6 +40,22 @@ struct qn_policy {
     char build_digest[QN_DIGEST_TEXT];
 };
 
+/* A name that people push below. */
+struct qn_local_settings {
+    struct qn_str name;
+    bool sparse;         /* manifests are taken whose blobs or children are not here */
+    bool harden_on_push; /* a pushed tag resolves to the hardened image */
+};
+
+/* What somebody wants to do with a repository; bits of a rule's `actions`. */
+enum qn_action { QN_PULL = 1, QN_PUSH = 2, QN_DELETE = 4 };
+
+struct qn_access_rule {
+    struct qn_names who;          /* users, "cn:NAME", "*" */
+    struct qn_names repositories; /* globs over UPSTREAM/REPOSITORY and NAME/REPOSITORY */
+    unsigned actions;
+};
+
 struct qn_token_settings {
     struct qn_str name, token;
     enum { QN_ROLE_READ = 1, QN_ROLE_APPROVE, QN_ROLE_OPERATE } role;
@@ -58,6 +74,11 @@ struct qn_settings {
     struct qn_upstream_settings *upstream;
     size_t upstreams;
     struct qn_str default_upstream;
+    struct qn_local_settings *local;
+    size_t locals;
+    bool auth; /* the file has `auth`; without it everybody may pull and nobody push */
+    struct qn_access_rule *rule;
+    size_t rules;
     struct qn_platform *platform;
     size_t platforms;
     char platform_list[512]; /* "linux/amd64,linux/arm64": part of an index's key */
@@ -78,6 +99,11 @@ void qn_settings_fini(struct qn_settings *s);
 
 /* The upstream of a name or alias (any case), or NULL. */
 const struct qn_upstream_settings *qn_settings_upstream(const struct qn_settings *s, struct qn_str name);
+/* The local name, or NULL. */
+const struct qn_local_settings *qn_settings_local(const struct qn_settings *s, struct qn_str name);
+/* Whether a rule lets `who` (a user or "cn:NAME"; "" for nobody known, to whom only rules for "*" apply) do that with
+ * "UPSTREAM/REPOSITORY" or "NAME/REPOSITORY". Without `auth` everybody may pull and nobody anything else. */
+bool qn_settings_may(const struct qn_settings *s, struct qn_str who, struct qn_str repository, enum qn_action action);
 /* The first policy whose match fits "UPSTREAM/REPOSITORY[:TAG]" (contract section 3). Never NULL. */
 const struct qn_policy *qn_settings_policy(const struct qn_settings *s, struct qn_str repository, struct qn_str tag);
 /* The policy of a name, or NULL. */

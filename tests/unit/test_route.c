@@ -8,6 +8,7 @@ static const char *const yaml =
     "- {name: quay.io, url: 'https://quay.io', allow: ['acme/**', 'one']}\n"
     "- {name: dev.local, url: 'http://dev.local:5000/v2'}\n"
     "- {name: build, url: 'https://build.example', aliases: []}\n";
+static const char *const local_yaml = "local: [{name: apps}, {name: other, sparse: on}]\n";
 
 /* One row a request: listener, name, ns, and either repo, policy name and remote name, or the error. */
 static const struct {
@@ -51,6 +52,14 @@ static const struct {
     /* ns means nothing on registry */
     {false, "nginx", "docker.io", QN_E_NAME_UNKNOWN, NULL, NULL, NULL},
     {false, "docker.io/nginx", "quay.io", QN_OK, "docker.io/library/nginx", "docker.io/library/nginx", "library/nginx"},
+    /* (3) a local name, on registry only */
+    {false, "apps/web", "", QN_OK, "apps/web", "apps/web", "web"},
+    {false, "apps/team/web", "docker.io", QN_OK, "apps/team/web", "apps/team/web", "team/web"},
+    {false, "build/apps/web", "", QN_E_NAME_UNKNOWN, NULL, NULL, NULL},
+    {false, "apps", "", QN_E_NAME_INVALID, NULL, NULL, NULL},
+    {false, "apps/", "", QN_E_NAME_INVALID, NULL, NULL, NULL},
+    {false, "apps//web", "", QN_E_NAME_INVALID, NULL, NULL, NULL},
+    {true, "apps/web", "", QN_OK, "docker.io/apps/web", "docker.io/apps/web", "apps/web"},
     /* (4) the default upstream, on mirror only */
     {true, "nginx", "", QN_OK, "docker.io/library/nginx", "docker.io/library/nginx", "library/nginx"},
     {true, "acme/app", "", QN_OK, "docker.io/acme/app", "docker.io/acme/app", "acme/app"},
@@ -75,7 +84,7 @@ static const char *settings_text(char out[2048])
 {
     /* "build" as an upstream's name would need a dot: the row above is only there to be refused. */
     const char *cut = strstr(yaml, "- {name: build");
-    snprintf(out, 2048, "%.*s", (int)(cut - yaml), yaml);
+    snprintf(out, 2048, "%.*s%s", (int)(cut - yaml), yaml, local_yaml);
     return out;
 }
 
@@ -97,6 +106,8 @@ START_TEST(rows)
         ck_assert_msg(strcmp(r.repo, table[i].repo) == 0 && strcmp(r.name, table[i].policy_name) == 0 &&
                           strcmp(r.remote, table[i].remote) == 0,
                       "%s %s?ns=%s: %s, %s, %s", listener, table[i].name, table[i].ns, r.repo, r.name, r.remote);
+        ck_assert_int_eq(r.local != NULL, strncmp(r.repo, "apps/", 5) == 0);
+        ck_assert_int_eq(r.local != NULL, r.upstream == NULL);
         ck_assert_int_eq(r.build, strncmp(r.repo, "build/", 6) == 0);
     }
 }

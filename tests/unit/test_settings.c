@@ -154,6 +154,70 @@ START_TEST(everything)
 }
 END_TEST
 
+/* --- who may do what ---------------------------------------------------------------------------------------------- */
+START_TEST(local_names)
+{
+    auto_settings s = {0};
+
+    settings_load("local:\n- {name: apps}\n- {name: a_b-c, sparse: on, harden_on_push: yes}\n", &s);
+    ck_assert_uint_eq(s.locals, 2);
+    ck_assert(!s.local[0].sparse && !s.local[0].harden_on_push && s.local[1].sparse && s.local[1].harden_on_push);
+    ck_assert_ptr_eq(qn_settings_local(&s, QN_STR("a_b-c")), &s.local[1]);
+    ck_assert_ptr_null(qn_settings_local(&s, QN_STR("app")));
+    refused("local: [{sparse: on}]\n", QN_E_CONFIG, "local: name");
+    refused("local: [{name: a.io}]\n", QN_E_CONFIG, "local: name");
+    refused("local: [{name: a/b}]\n", QN_E_CONFIG, "local: name");
+    refused("local: [{name: Apps}]\n", QN_E_CONFIG, "local: name");
+    refused("local: [{name: build}]\n", QN_E_CONFIG, "local: name");
+    refused("local: [{name: x}, {name: x}]\n", QN_E_CONFIG, "two are named");
+    refused("upstreams: [{name: a.io, url: 'https://a.io', aliases: [hub]}]\nlocal: [{name: hub}]\n", QN_E_CONFIG,
+            "an upstream already");
+}
+END_TEST
+
+START_TEST(rules_of_access)
+{
+    static const char *const yaml = "auth:\n  rules:\n"
+                                    "  - {who: ['*'], repositories: ['docker.io/**', 'apps/public/*']}\n"
+                                    "  - {who: [ci, 'cn:builder'], repositories: ['apps/**'], actions: [pull, push]}\n"
+                                    "  - {who: [root], actions: [pull, push, delete]}\n";
+    static const struct {
+        const char *who, *repository;
+        enum qn_action action;
+        bool may;
+    } rows[] = {{"", "docker.io/library/nginx", QN_PULL, true},
+                {"", "docker.io/library/nginx", QN_PUSH, false},
+                {"", "apps/public/x", QN_PULL, true},
+                {"", "apps/public/x/y", QN_PULL, false},
+                {"", "apps/x", QN_PULL, false},
+                {"*", "apps/x", QN_PULL, false},
+                {"ci", "docker.io/library/nginx", QN_PULL, true}, /* "*" is everybody */
+                {"ci", "apps/x", QN_PUSH, true},
+                {"ci", "apps/x", QN_DELETE, false},
+                {"ci", "docker.io/library/nginx", QN_PUSH, false},
+                {"builder", "apps/x", QN_PUSH, false},
+                {"cn:builder", "apps/x", QN_PUSH, true},
+                {"root", "apps/x", QN_DELETE, true},
+                {"Root", "apps/x", QN_DELETE, false}};
+    auto_settings none = {0}, given = {0}, empty = {0};
+
+    settings_load(yaml, &given);
+    for (size_t i = 0; i < QN_ARRAY_LEN(rows); i++)
+        ck_assert_msg(qn_settings_may(&given, qn_str_c(rows[i].who), qn_str_c(rows[i].repository), rows[i].action) ==
+                          rows[i].may,
+                      "row %zu: \"%s\" in %s", i, rows[i].who, rows[i].repository);
+    settings_load("", &none);
+    settings_load("auth: {}\n", &empty);
+    ck_assert(!none.auth && empty.auth && given.auth);
+    ck_assert(qn_settings_may(&none, QN_STR(""), QN_STR("a/b"), QN_PULL));
+    ck_assert(!qn_settings_may(&none, QN_STR("root"), QN_STR("a/b"), QN_PUSH));
+    ck_assert(qn_settings_may(&empty, QN_STR(""), QN_STR("a/b"), QN_PULL));
+    ck_assert(!qn_settings_may(&empty, QN_STR(""), QN_STR("a/b"), QN_DELETE));
+    refused("auth: {rules: [{repositories: ['**']}]}\n", QN_E_CONFIG, "needs who");
+    refused("auth: {rules: [{who: [a], actions: [read]}]}\n", QN_E_CONFIG, "none of pull, push, delete");
+}
+END_TEST
+
 /* --- the part of a policy that workers read ----------------------------------------------------------------------- */
 static int options(const char *text, struct qn_options *o, struct qn_err *e)
 {
@@ -221,7 +285,7 @@ END_TEST
 
 Suite *suite_settings(void)
 {
-    const TTest *const tests[] = {built_in,     policies_match_in_order, digests, refusals, everything, profiles,
-                                  wrong_options};
+    const TTest *const tests[] = {built_in, policies_match_in_order, digests,     refusals,       everything,
+                                  profiles, wrong_options,           local_names, rules_of_access};
     return qn_suite("settings", tests, QN_ARRAY_LEN(tests));
 }

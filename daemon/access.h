@@ -1,0 +1,19 @@
+/* Who may do what: the one place where a request's access to a repository is decided. */
+#ifndef QN_DAEMON_ACCESS_H
+#define QN_DAEMON_ACCESS_H
+
+#include "server.h"
+
+/* Whether the request may do that with the repository that qn_exchange_route() found; answers it when not. Handlers ask
+ * each time they are called, before anything that could tell whether something exists. In `begin` (a request with a
+ * body) it must decide at once; in `handle` it may park: then it is false and there is no answer yet. The mirror
+ * listener is read-only and asks nobody. */
+bool qn_exchange_may(struct qn_exchange *x, struct qn_http_request *r, enum qn_action action);
+/* The same of any repository ("UPSTREAM/REPOSITORY", "NAME/REPOSITORY") for a request that passed qn_exchange_may() or
+ * needs none; answers nothing. */
+bool qn_exchange_could(const struct qn_exchange *x, const struct qn_http_request *r, struct qn_str repository,
+                       enum qn_action action);
+/* Whether answers depend on who asks: then what lies in memory must not be given out before qn_exchange_may(). */
+bool qn_exchange_guarded(const struct qn_exchange *x, const struct qn_http_request *r);
+
+#endif
