@@ -13,6 +13,8 @@ bool qn_exchange_may(struct qn_exchange *x, struct qn_http_request *r, enum qn_a
  * needs none; answers nothing. */
 bool qn_exchange_could(const struct qn_exchange *x, const struct qn_http_request *r, struct qn_str repository,
                        enum qn_action action);
+/* Whether the request may ask for lists that name what qn_exchange_could() lets it see; answers it when not. */
+bool qn_exchange_may_list(struct qn_exchange *x, struct qn_http_request *r);
 /* Whether answers depend on who asks: then what lies in memory must not be given out before qn_exchange_may(). */
 bool qn_exchange_guarded(const struct qn_exchange *x, const struct qn_http_request *r);
 

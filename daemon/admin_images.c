@@ -59,8 +59,6 @@ static int read_reference(struct qn_exchange *x, struct qn_str ref, struct qn_su
         *tag = QN_STR("latest");
     if (qn_route(x->server->settings, false, name, QN_STR(""), &s->route, e) < 0)
         return -1;
-    if (s->route.local)
-        return qn_fail(e, QN_E_NAME_UNKNOWN, "%s: repository not known", s->route.repo);
     s->policy = qn_settings_policy(x->server->settings, qn_str_c(s->route.name), *tag);
     if (tag->n)
         snprintf(s->reference, sizeof s->reference, "%s:%.*s", s->route.repo, QN_FMT(*tag));
@@ -104,8 +102,10 @@ static const char *state_word(struct qn_exchange *x, const struct qn_subject *s,
 {
     if (!k->has_tag || s->source.algorithm == QN_DIGEST_NONE)
         return "unknown";
-    if (s->policy->mode != QN_MODE_ENFORCE)
+    if (s->policy->mode != QN_MODE_ENFORCE || (s->route.local && !s->route.local->harden_on_push))
         return "original";
+    if (!found && s->route.local)
+        return "hardening";
     if (!found)
         return k->tag.checked + (int64_t)s->route.upstream->tag_ttl < qn_time_now() ? "stale" : "hardening";
     (void)x;

@@ -254,6 +254,7 @@ static void collect(void *arg)
                               .keep_derivations = s->keep_derivations,
                               .upload_ttl = s->upload_ttl,
                               .max_size = s->max_size,
+                              .uploads = c->server->site->uploads,
                               .stop = &c->server->site->stopping};
     struct qn_gc_result result;
     struct qn_err e;

@@ -39,6 +39,7 @@ static void collect(struct qn_server *s)
                               .keep_derivations = c->keep_derivations,
                               .upload_ttl = c->upload_ttl,
                               .max_size = c->max_size,
+                              .uploads = s->site->uploads,
                               .stop = &s->site->stopping};
     struct qn_gc_result result;
     struct qn_err e;

@@ -105,6 +105,9 @@ enum qn_http_method qn_http_method(const struct qn_http_request *r);
 const char *qn_http_method_text(const struct qn_http_request *r);
 struct qn_str qn_http_path(const struct qn_http_request *r); /* decoded and checked, see target.h */
 bool qn_http_query(const struct qn_http_request *r, const char *key, struct qn_str *value);
+/* Every value of a query key ("tag" may stand more than once), in order; stops when `each` returns false. */
+void qn_http_query_each(const struct qn_http_request *r, const char *key, bool (*each)(void *arg, struct qn_str value),
+                        void *arg);
 int qn_http_kind(const struct qn_http_request *r);
 bool qn_http_is_tls(const struct qn_http_request *r);
 const char *qn_http_id(const struct qn_http_request *r); /* X-Request-Id if it was [A-Za-z0-9._-]{1,63}, or made here */
@@ -168,6 +171,9 @@ void qn_http_respond_headers(struct qn_http_request *r, unsigned status, const s
  * is e->msg, which must be fit for the client. */
 void qn_http_respond_oci_error(struct qn_http_request *r, unsigned status, const struct qn_http_field *fields,
                                const struct qn_err *e);
+/* The same, one error for each item of the array `details` (borrowed), which is its "detail". */
+void qn_http_respond_oci_details(struct qn_http_request *r, const struct qn_http_field *fields, const struct qn_err *e,
+                                 const json_t *details);
 /* application/problem+json (RFC 9457). */
 void qn_http_respond_problem(struct qn_http_request *r, unsigned status, const struct qn_http_field *fields,
                              const struct qn_err *e);

@@ -117,18 +117,36 @@ void qn_http_respond_json(struct qn_http_request *r, unsigned status, const stru
     answer_json(r, status, fields, json, "application/json");
 }
 
+/* Takes `detail`. */
+static void push_error(json_t *list, const struct qn_err *e, json_t *detail)
+{
+    json_t *one = json_object();
+
+    qn_json_set_c(one, "code", qn_code_info(e->code)->oci);
+    qn_json_set_c(one, "message", e->msg);
+    qn_json_set(one, "detail", detail);
+    qn_json_push(list, one);
+}
+
 void qn_http_respond_oci_error(struct qn_http_request *r, unsigned status, const struct qn_http_field *fields,
                                const struct qn_err *e)
 {
-    const struct qn_code_info *info = qn_code_info(e->code);
-    json_t *root = json_object(), *list = json_array(), *one = json_object();
+    json_t *root = json_object(), *list = json_array();
 
-    qn_json_set_c(one, "code", info->oci);
-    qn_json_set_c(one, "message", e->msg);
-    qn_json_set(one, "detail", json_null());
-    qn_json_push(list, one);
+    push_error(list, e, json_null());
     qn_json_set(root, "errors", list);
-    answer_json(r, status ? status : (unsigned)info->http_status, fields, root, "application/json");
+    answer_json(r, status ? status : (unsigned)qn_code_info(e->code)->http_status, fields, root, "application/json");
+}
+
+void qn_http_respond_oci_details(struct qn_http_request *r, const struct qn_http_field *fields, const struct qn_err *e,
+                                 const json_t *details)
+{
+    json_t *root = json_object(), *list = json_array();
+
+    for (size_t i = 0; i < json_array_size(details); i++)
+        push_error(list, e, json_deep_copy(json_array_get(details, i)));
+    qn_json_set(root, "errors", list);
+    answer_json(r, (unsigned)qn_code_info(e->code)->http_status, fields, root, "application/json");
 }
 
 void qn_http_respond_problem(struct qn_http_request *r, unsigned status, const struct qn_http_field *fields,

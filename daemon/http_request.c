@@ -226,6 +226,12 @@ bool qn_http_query(const struct qn_http_request *r, const char *key, struct qn_s
     return qn_target_query(&r->target, key, value);
 }
 
+void qn_http_query_each(const struct qn_http_request *r, const char *key, bool (*each)(void *arg, struct qn_str value),
+                        void *arg)
+{
+    qn_target_query_each(&r->target, key, each, arg);
+}
+
 int qn_http_kind(const struct qn_http_request *r)
 {
     return r->h->listen[r->conn->listener].kind;

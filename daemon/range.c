@@ -28,11 +28,26 @@ enum qn_range qn_range_parse(struct qn_str header, uint64_t size, uint64_t *firs
         *last = size - 1;
         return QN_RANGE_PART;
     }
-    if (!number(from, &a) || (to.n > 0 && (!number(to, &b) || b < a)))
+    if (!number(from, &a) || (to.n > 0 && !number(to, &b)))
         return QN_RANGE_NONE;
-    if (a >= size)
+    if (a >= size || (to.n > 0 && b < a))
         return QN_RANGE_BAD;
     *first = a;
     *last = to.n > 0 ? QN_MIN(b, size - 1) : size - 1;
     return QN_RANGE_PART;
+}
+
+bool qn_range_content(struct qn_str header, uint64_t *first, uint64_t *last)
+{
+    struct qn_str spec = qn_str_trim(header), ends;
+
+    if (qn_str_starts(spec, QN_STR("bytes "))) {
+        struct qn_str rest = qn_str_from(spec, 6);
+        if (!qn_str_next(&rest, '/', &ends) || rest.n == 0)
+            return false;
+        spec = ends;
+    }
+    ptrdiff_t dash = qn_str_chr(spec, '-');
+    return dash > 0 && number(qn_str_head(spec, (size_t)dash), first) &&
+           number(qn_str_from(spec, (size_t)dash + 1), last) && *first <= *last && *last < UINT64_MAX;
 }

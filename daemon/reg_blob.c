@@ -90,7 +90,8 @@ static bool respond_small(struct qn_exchange *x, struct qn_http_request *r, cons
     if (ok) {
         struct qn_http_shared *s = qn_http_shared_new(200, fields, qn_str_n(bytes, size));
         snprintf(key, sizeof key, "b|%s|%.*s", x->route.repo, QN_FMT(x->arg[1]));
-        qn_cache_put(x->server->cache, key, s, size + 1024, qn_time_now() + SMALL_TTL);
+        if (!x->route.local) /* what is deleted there is gone at once */
+            qn_cache_put(x->server->cache, key, s, size + 1024, qn_time_now() + SMALL_TTL);
         qn_http_respond_shared(r, s);
         qn_http_shared_unref(s);
         close(fd);
@@ -176,6 +177,10 @@ static void respond(struct qn_exchange *x, struct qn_http_request *r, const stru
         qn_index_touch(x->server->site->index, d);
         if (!respond_small(x, r, fields, fd, size))
             qn_http_respond_file(r, fields, fd, size);
+        return;
+    }
+    if (x->route.local) {
+        qn_respond_error(r, QN_E_BLOB_UNKNOWN, "blob unknown to this repository");
         return;
     }
     const struct qn_answer *a = x->pull ? qn_pull_answer(x->pull) : NULL;

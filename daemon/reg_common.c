@@ -166,11 +166,7 @@ bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct 
         return true;
     if (qn_route(x->server->settings, qn_is_mirror(r), x->arg[0], ns, &x->route, &e) == 0) {
         x->policy = qn_settings_policy(x->server->settings, qn_str_c(x->route.name), tag);
-        if (!x->route.local)
-            return true;
-        x->route.repo[0] = '\0';
-        qn_respond_error(r, QN_E_NAME_UNKNOWN, "repository not known");
-        return false;
+        return true;
     }
     if (e.code == QN_E_NAME_INVALID)
         qn_respond_error(r, e.code, e.msg);

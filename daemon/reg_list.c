@@ -18,15 +18,6 @@ void qn_endpoint_base(struct qn_exchange *x, struct qn_http_request *r)
     qn_http_respond(r, 200, fields, QN_STR("{}"));
 }
 
-void qn_endpoint_push(struct qn_exchange *x, struct qn_http_request *r)
-{
-    (void)x;
-    if (qn_is_mirror(r))
-        qn_respond_error(r, QN_E_METHOD, "a mirror is read-only");
-    else
-        qn_respond_error(r, QN_E_DENIED, "pushing is not built yet");
-}
-
 /* Joins the pull of a list; the answer when it is there, NULL when the request was parked or answered. */
 static const struct qn_answer *await_list(struct qn_exchange *x, struct qn_http_request *r,
                                           const struct qn_pull_request *rq)
@@ -93,6 +84,10 @@ void qn_endpoint_tags(struct qn_exchange *x, struct qn_http_request *r)
     }
     if (!qn_exchange_route(x, r, QN_STR("")) || !qn_exchange_may(x, r, QN_PULL))
         return;
+    if (x->route.local) {
+        qn_local_tags(x, r, last, n);
+        return;
+    }
     rq.route = x->route;
     rq.policy = x->policy;
     const struct qn_answer *a = await_list(x, r, &rq);
@@ -106,9 +101,9 @@ void qn_endpoint_tags(struct qn_exchange *x, struct qn_http_request *r)
 }
 
 /* --- referrers ---------------------------------------------------------------------------------------------------- */
-static bool add_referrer(void *arg, const struct qn_row_referrer *row)
+json_t *qn_referrer_json(const struct qn_row_referrer *row)
 {
-    json_t *list = arg, *o = json_object(), *annotations = NULL;
+    json_t *o = json_object(), *annotations = NULL;
     char digest[QN_DIGEST_TEXT];
     struct qn_err e;
 
@@ -117,19 +112,26 @@ static bool add_referrer(void *arg, const struct qn_row_referrer *row)
     qn_json_set_int(o, "size", (int64_t)row->size);
     if (row->artifact_type[0])
         qn_json_set_c(o, "artifactType", row->artifact_type);
-    if (row->annotations && qn_json_parse(qn_str_c(row->annotations), 1u << 20, &annotations, &e) == 0)
+    if (row->annotations && qn_json_parse(qn_str_c(row->annotations), 64u << 20, &annotations, &e) == 0)
         qn_json_set(o, "annotations", annotations);
-    qn_json_push(list, o);
+    return o;
+}
+
+static bool add_referrer(void *arg, const struct qn_row_referrer *row)
+{
+    json_t *list = arg;
+
+    qn_json_push(list, qn_referrer_json(row));
     return json_array_size(list) < 10000;
 }
 
-static void respond_referrers(struct qn_http_request *r, json_t *manifests, bool filtered)
+void qn_respond_referrers(struct qn_http_request *r, json_t *manifests, bool filtered, const char *link)
 {
     json_t *body = json_object();
     qn_auto_buf struct qn_buf b = {0};
     struct qn_err e;
 
-    qn_buf_init(&b, 16u << 20);
+    qn_buf_init(&b, 128u << 20);
     qn_json_set_int(body, "schemaVersion", 2);
     qn_json_set_c(body, "mediaType", INDEX_TYPE);
     qn_json_set(body, "manifests", manifests);
@@ -139,8 +141,10 @@ static void respond_referrers(struct qn_http_request *r, json_t *manifests, bool
         qn_respond_error(r, e.code, e.msg);
         return;
     }
-    struct qn_http_field fields[] = {
-        {"Content-Type", INDEX_TYPE}, {"OCI-Filters-Applied", filtered ? "artifactType" : NULL}, {NULL, NULL}};
+    struct qn_http_field fields[] = {{"Content-Type", INDEX_TYPE},
+                                     {"OCI-Filters-Applied", filtered ? "artifactType" : NULL},
+                                     {"Link", link},
+                                     {NULL, NULL}};
     qn_http_respond(r, 200, fields, qn_buf_view(&b));
 }
 
@@ -179,7 +183,7 @@ static void pass_on(struct qn_http_request *r, const struct qn_answer *a, const 
         if (!type || (have && strcmp(have, type) == 0))
             qn_json_push(list, json_incref(item));
     }
-    respond_referrers(r, list, type != NULL);
+    qn_respond_referrers(r, list, type != NULL, NULL);
 }
 
 void qn_endpoint_referrers(struct qn_exchange *x, struct qn_http_request *r)
@@ -197,9 +201,13 @@ void qn_endpoint_referrers(struct qn_exchange *x, struct qn_http_request *r)
         return;
     if (qn_http_query(r, "artifactType", &filter) && filter.n)
         type = qn_xstrndup(filter);
+    if (x->route.local) {
+        qn_local_referrers(x, r, &rq.digest, type);
+        return;
+    }
     json_t *list = json_array();
     if (!x->pull && is_ours(x, &rq.digest, type, list)) {
-        respond_referrers(r, list, type != NULL);
+        qn_respond_referrers(r, list, type != NULL, NULL);
         return;
     }
     json_decref(list);

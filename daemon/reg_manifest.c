@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/rows_tag.h"
 
 #include <stdlib.h>
 
@@ -82,7 +83,7 @@ static struct qn_http_shared *make_answer(struct qn_exchange *x, const struct sh
                                      {"Docker-Content-Digest", digest},
                                      {"ETag", etag},
                                      {"Docker-Distribution-Api-Version", "registry/2.0"},
-                                     {"OCI-Namespace", x->route.upstream->name.p},
+                                     {"OCI-Namespace", x->route.upstream ? x->route.upstream->name.p : NULL},
                                      {"Quench-Source-Digest", source[0] ? source : NULL},
                                      {"Quench-Policy", policy[0] ? policy : NULL},
                                      {"Warning", warn[0] ? warn : NULL},
@@ -140,7 +141,8 @@ static void respond_manifest(struct qn_exchange *x, struct qn_http_request *r, s
         snprintf(s->media_type, sizeof s->media_type, "%s", row.media_type);
     }
     struct qn_http_shared *shared = make_answer(x, s, qn_buf_view(&b));
-    if (cache_key(r, s->tag && wants_child(r), key)) /* as from_memory() asks for it */
+    /* As from_memory() asks for it. What is deleted or moved in a local repository is so at once. */
+    if (!x->route.local && cache_key(r, s->tag && wants_child(r), key))
         qn_cache_put(x->server->cache, key, shared, b.n + 1024, fresh_until);
     qn_http_respond_shared(r, shared);
     qn_http_shared_unref(shared);
@@ -322,6 +324,49 @@ static bool quick_digest(struct qn_exchange *x, struct qn_http_request *r, const
     return answered;
 }
 
+/* --- local repositories ------------------------------------------------------------------------------------------- */
+void qn_respond_manifest_unknown(struct qn_exchange *x, struct qn_http_request *r)
+{
+    qn_auto_json json_t *details = json_array();
+    json_t *one = json_object();
+    bool digest = qn_str_chr(x->arg[1], ':') >= 0;
+    struct qn_err e;
+
+    qn_fail(&e, QN_E_MANIFEST_UNKNOWN, "manifest unknown");
+    qn_json_set_c(one, "name", x->route.repo);
+    qn_json_set_str(one, digest ? "digest" : "tag", x->arg[1]);
+    qn_json_push(details, one);
+    qn_http_respond_oci_details(r, NULL, &e, details);
+}
+
+/* What people pushed, as it is or, where the repository hardens, as it became. */
+static void answer_local(struct qn_exchange *x, struct qn_http_request *r, struct qn_pull_request *rq)
+{
+    struct qn_row_tag row;
+    struct qn_err e;
+    bool found = false;
+
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(x->server->site->index, &tx, &e) < 0 ||
+            qn_index_tag_get(tx, x->route.repo, rq->tag, &row, &found, &e) < 0)
+            qn_log_err(QN_LOG_ERROR, "index not readable", &e, NULL);
+    }
+    if (!found) {
+        qn_respond_manifest_unknown(x, r);
+        return;
+    }
+    if (x->route.local->harden_on_push) {
+        rq->digest = row.digest;
+        join(x, r, rq);
+        return;
+    }
+    struct shown s = {.digest = row.digest, .tag = true};
+    snprintf(s.media_type, sizeof s.media_type, "%s", row.media_type);
+    qn_index_touch(x->server->site->index, &row.digest);
+    respond_manifest(x, r, &s, 0);
+}
+
 /* --- the endpoint ------------------------------------------------------------------------------------------------- */
 static bool from_memory(struct qn_exchange *x, struct qn_http_request *r, bool tag)
 {
@@ -353,12 +398,19 @@ static void answer(struct qn_exchange *x, struct qn_http_request *r, struct qn_s
     }
     if (digest && quick_digest(x, r, &rq.digest))
         return;
+    if (digest && x->route.local) {
+        qn_respond_manifest_unknown(x, r);
+        return;
+    }
     rq.kind = digest ? QN_PULL_DIGEST : QN_PULL_TAG;
     rq.route = x->route;
     rq.policy = x->policy;
     if (!digest)
         snprintf(rq.tag, sizeof rq.tag, "%.*s", QN_FMT(ref));
-    join(x, r, &rq);
+    if (x->route.local)
+        answer_local(x, r, &rq);
+    else
+        join(x, r, &rq);
 }
 
 void qn_endpoint_manifest(struct qn_exchange *x, struct qn_http_request *r)

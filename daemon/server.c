@@ -147,10 +147,10 @@ static void on_begin(void *ctx, struct qn_http_request *r)
     if (!x->endpoint)
         no_route(r, other);
     else if (authorized(x, r)) {
-        if (x->endpoint->body)
+        if (x->endpoint->body == QN_BODY_PUSH)
+            qn_push_begin(x, r);
+        else if (x->endpoint->body)
             qn_http_body_buffer(r, x->endpoint->body);
-        else if (x->endpoint->handle == qn_endpoint_push)
-            qn_endpoint_push(x, r);
     }
 }
 
@@ -167,7 +167,7 @@ static void on_handle(void *ctx, struct qn_http_request *r)
         no_route(r, other);
     } else if (x->actor || authorized(x, r)) {
         const struct qn_err *bad = qn_http_body_error(r);
-        if (bad)
+        if (bad && x->endpoint->body != QN_BODY_PUSH)
             qn_respond_error(r, bad->code, bad->msg);
         else
             x->endpoint->handle(x, r);
@@ -184,6 +184,7 @@ static void on_end(void *ctx, struct qn_http_request *r)
         return;
     qn_pull_release(x->pull);
     qn_denied_release(x->denied);
+    qn_push_abandon(x);
     free(x);
     qn_http_set_user(r, NULL);
 }
@@ -242,7 +243,8 @@ static int add_listeners(const struct qn_settings *s, const struct qn_names *nam
         l->at[l->n++] = (struct qn_http_listen){.address = listen_address(s, names->v[i]),
                                                 .kind = (int)kind,
                                                 .name = name,
-                                                .tls = tcp && s->tls_cert.n > 0};
+                                                .tls = tcp && s->tls_cert.n > 0,
+                                                .uploads = kind == QN_LISTEN_REGISTRY && s->locals > 0};
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "http.h"
 
 #include "service/pull.h"
+#include "service/push.h"
 
 enum qn_listener { QN_LISTEN_REGISTRY = 0, QN_LISTEN_MIRROR = 1, QN_LISTEN_ADMIN = 2, QN_LISTEN_METRICS = 3 };
 
@@ -30,16 +31,22 @@ struct qn_exchange {
     const struct qn_policy *policy;
     struct qn_pull *pull;
     struct qn_denied *denied; /* a denial being recorded */
-    const char *actor;        /* admin: the token's name */
-    int role;                 /* admin */
+    struct qn_upload_writer upload;
+    char upload_id[QN_UPLOAD_ID];
+    bool orphan; /* the upload is known to this request alone */
+    struct qn_push *push;
+    const char *actor; /* admin: the token's name */
+    int role;          /* admin */
 };
+
+#define QN_BODY_PUSH SIZE_MAX
 
 struct qn_endpoint {
     const char *pattern; /* "/v2/<name>/manifests/<ref>": <name> may hold slashes, other parts not */
     unsigned listeners;  /* bits 1 << enum qn_listener */
     const char *methods; /* "GET HEAD" */
     void (*handle)(struct qn_exchange *x, struct qn_http_request *r);
-    size_t body; /* most bytes of a request body; 0: none */
+    size_t body; /* most bytes of a request body; 0: none; QN_BODY_PUSH: qn_push_begin() decides */
     int role;    /* least admin role; 0: none needed */
     const char *summary;
 };
@@ -76,6 +83,21 @@ void qn_retry_after(int64_t retry_at, char out[24]);
 bool qn_denial_record(struct qn_exchange *x, struct qn_http_request *r, enum qn_denial d, const char *message,
                       struct qn_row_denial *out);
 
+/* A push with a body begins: takes the body or answers. */
+void qn_push_begin(struct qn_exchange *x, struct qn_http_request *r);
+/* The request is over: what of it is not finished is given up. */
+void qn_push_abandon(struct qn_exchange *x);
+/* A manifest that is not there, with what was asked for as detail. */
+void qn_respond_manifest_unknown(struct qn_exchange *x, struct qn_http_request *r);
+
+/* --- lists of local repositories ---------------------------------------------------------------------------------- */
+void qn_local_tags(struct qn_exchange *x, struct qn_http_request *r, struct qn_str last, uint64_t n);
+void qn_local_referrers(struct qn_exchange *x, struct qn_http_request *r, const struct qn_digest *d, const char *type);
+/* A referrer as a descriptor. */
+json_t *qn_referrer_json(const struct qn_row_referrer *row);
+/* Takes `manifests`; `link` may be NULL. */
+void qn_respond_referrers(struct qn_http_request *r, json_t *manifests, bool filtered, const char *link);
+
 /* Gives up the interest in a denial that is being recorded. NULL is fine. */
 void qn_denied_release(struct qn_denied *d);
 
@@ -94,7 +116,15 @@ QN_ENDPOINT(manifest);
 QN_ENDPOINT(blob);
 QN_ENDPOINT(tags);
 QN_ENDPOINT(referrers);
-QN_ENDPOINT(push);
+QN_ENDPOINT(catalog);
+QN_ENDPOINT(manifest_put);
+QN_ENDPOINT(manifest_delete);
+QN_ENDPOINT(blob_delete);
+QN_ENDPOINT(upload_start);
+QN_ENDPOINT(upload_status);
+QN_ENDPOINT(upload_patch);
+QN_ENDPOINT(upload_put);
+QN_ENDPOINT(upload_cancel);
 QN_ENDPOINT(healthz);
 QN_ENDPOINT(readyz);
 QN_ENDPOINT(metrics);

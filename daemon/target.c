@@ -76,7 +76,7 @@ static int parse_query(struct qn_str raw, char **at, struct qn_target *t, struct
             return -1;
         for (unsigned i = 0; i < t->query_count; i++) {
             old = t->query[i].key;
-            if (qn_str_eq(old, q->key))
+            if (qn_str_eq(old, q->key) && !qn_str_eq(old, QN_STR("tag")))
                 return qn_fail(e, QN_E_MALFORMED, "request target: query key \"%s\" appears twice", QN_Q(old));
         }
         t->query_count++;
@@ -120,4 +120,12 @@ bool qn_target_query(const struct qn_target *t, const char *key, struct qn_str *
             return true;
         }
     return false;
+}
+
+void qn_target_query_each(const struct qn_target *t, const char *key, bool (*each)(void *arg, struct qn_str value),
+                          void *arg)
+{
+    for (unsigned i = 0; i < t->query_count; i++)
+        if (qn_str_eq_c(t->query[i].key, key) && !each(arg, t->query[i].value))
+            return;
 }

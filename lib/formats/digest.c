@@ -68,12 +68,25 @@ bool qn_digest_eq(const struct qn_digest *a, const struct qn_digest *b)
     return qn_digest_cmp(a, b) == 0;
 }
 
-struct qn_digest qn_digest_of(struct qn_str bytes)
+struct qn_digest qn_digest_with(enum qn_digest_algorithm algorithm, struct qn_str bytes)
 {
     struct qn_hash h;
-    qn_hash_init(&h, QN_SHA256);
+    qn_hash_init(&h, algorithm);
     qn_hash_update(&h, bytes.p, bytes.n);
     return qn_hash_final(&h);
+}
+
+struct qn_digest qn_digest_of(struct qn_str bytes)
+{
+    return qn_digest_with(QN_SHA256, bytes);
+}
+
+enum qn_digest_algorithm qn_digest_algorithm_find(struct qn_str name)
+{
+    for (enum qn_digest_algorithm a = QN_SHA256; a <= QN_SHA512; a++)
+        if (qn_str_eq_c(name, qn_digest_name(a)))
+            return a;
+    return QN_DIGEST_NONE;
 }
 
 void qn_hash_init(struct qn_hash *h, enum qn_digest_algorithm algorithm)

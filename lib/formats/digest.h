@@ -30,6 +30,10 @@ bool qn_digest_eq(const struct qn_digest *a, const struct qn_digest *b);
 int qn_digest_cmp(const struct qn_digest *a, const struct qn_digest *b);
 /* SHA-256 of bytes in memory. */
 struct qn_digest qn_digest_of(struct qn_str bytes);
+/* The same with another algorithm. */
+struct qn_digest qn_digest_with(enum qn_digest_algorithm algorithm, struct qn_str bytes);
+/* The algorithm of a name ("sha256", "sha512"); QN_DIGEST_NONE for any other. */
+enum qn_digest_algorithm qn_digest_algorithm_find(struct qn_str name);
 
 /* A running hash. */
 struct qn_hash {

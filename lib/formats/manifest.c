@@ -114,7 +114,7 @@ static int check_shape(struct qn_str content_type, struct qn_manifest *m, struct
     return 0;
 }
 
-static int parse_members(struct qn_manifest *m, struct qn_err *e)
+static int parse_members(struct qn_manifest *m, size_t layers, size_t children, struct qn_err *e)
 {
     json_t *subject;
 
@@ -130,18 +130,18 @@ static int parse_members(struct qn_manifest *m, struct qn_err *e)
     if (m->kind == QN_MEDIA_INDEX) {
         if (!json_is_array(json_object_get(m->root, "manifests")))
             return qn_fail(e, QN_E_MALFORMED, "manifest: manifests: missing or not an array");
-        return parse_list(m->root, "manifests", QN_MANIFEST_CHILDREN_MAX, &m->manifests, &m->manifest_count, e);
+        return parse_list(m->root, "manifests", children, &m->manifests, &m->manifest_count, e);
     }
     json_t *config = json_object_get(m->root, "config");
     if (!config)
         return qn_fail(e, QN_E_MALFORMED, "manifest: config: missing");
     if (qn_descriptor_parse(config, "config", &m->config, e) < 0)
         return qn_err_wrap(e, "manifest");
-    return parse_list(m->root, "layers", QN_MANIFEST_LAYERS_MAX, &m->layers, &m->layer_count, e);
+    return parse_list(m->root, "layers", layers, &m->layers, &m->layer_count, e);
 }
 
-int qn_manifest_parse(struct qn_str bytes, struct qn_str content_type, const struct qn_limits *limits,
-                      struct qn_manifest *out, struct qn_err *e)
+static int parse(struct qn_str bytes, struct qn_str content_type, const struct qn_limits *limits, size_t layers,
+                 size_t children, struct qn_manifest *out, struct qn_err *e)
 {
     qn_auto_manifest struct qn_manifest m = {.artifact_type = QN_STR("")};
 
@@ -150,11 +150,23 @@ int qn_manifest_parse(struct qn_str bytes, struct qn_str content_type, const str
                        (unsigned long long)limits->manifest_size);
     if (qn_json_parse(bytes, bytes.n, &m.root, e) < 0)
         return qn_err_wrap(e, "manifest");
-    if (check_shape(content_type, &m, e) < 0 || parse_members(&m, e) < 0)
+    if (check_shape(content_type, &m, e) < 0 || parse_members(&m, layers, children, e) < 0)
         return -1;
     *out = m;
     memset(&m, 0, sizeof m);
     return 0;
+}
+
+int qn_manifest_parse(struct qn_str bytes, struct qn_str content_type, const struct qn_limits *limits,
+                      struct qn_manifest *out, struct qn_err *e)
+{
+    return parse(bytes, content_type, limits, QN_MANIFEST_LAYERS_MAX, QN_MANIFEST_CHILDREN_MAX, out, e);
+}
+
+int qn_manifest_parse_kept(struct qn_str bytes, struct qn_str content_type, const struct qn_limits *limits,
+                           struct qn_manifest *out, struct qn_err *e)
+{
+    return parse(bytes, content_type, limits, QN_MANIFEST_KEPT_MAX, QN_MANIFEST_KEPT_MAX, out, e);
 }
 
 void qn_manifest_fini(struct qn_manifest *m)

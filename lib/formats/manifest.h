@@ -9,6 +9,7 @@
 
 #define QN_MANIFEST_LAYERS_MAX   127 /* what docker's overlay2 can mount */
 #define QN_MANIFEST_CHILDREN_MAX 64
+#define QN_MANIFEST_KEPT_MAX     16384
 
 struct qn_manifest {
     enum qn_media_kind kind; /* QN_MEDIA_MANIFEST or QN_MEDIA_INDEX */
@@ -35,6 +36,10 @@ struct qn_manifest {
  * `out` is freed with qn_manifest_fini(). */
 int qn_manifest_parse(struct qn_str bytes, struct qn_str content_type, const struct qn_limits *limits,
                       struct qn_manifest *out, struct qn_err *e) QN_MUST_CHECK;
+/* The same for what is kept and shown but not hardened (artifacts, indexes of them): up to QN_MANIFEST_KEPT_MAX layers
+ * or children. */
+int qn_manifest_parse_kept(struct qn_str bytes, struct qn_str content_type, const struct qn_limits *limits,
+                           struct qn_manifest *out, struct qn_err *e) QN_MUST_CHECK;
 /* Frees; safe on a zeroed manifest. */
 void qn_manifest_fini(struct qn_manifest *m);
 #define qn_auto_manifest QN_CLEANUP(qn_manifest_fini)

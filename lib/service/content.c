@@ -12,14 +12,103 @@ int qn_site_read(struct qn_site *site, const struct qn_digest *d, struct qn_buf 
     return qn_blob_read(site->store, d, out, e);
 }
 
+/* --- whose bytes they are ----------------------------------------------------------------------------------------- */
+static int not_here(const struct qn_route *route, enum qn_code code, const struct qn_digest *d, struct qn_err *e)
+{
+    char text[QN_DIGEST_TEXT];
+    return qn_fail(e, code, "%s: %s is not in this repository", route->repo, qn_digest_text(d, text));
+}
+
+int qn_site_usable(struct qn_site *site, const struct qn_route *route, enum qn_link_kind kind,
+                   const struct qn_digest *d, bool *usable, struct qn_err *e)
+{
+    qn_auto_read struct qn_tx *tx = NULL;
+    struct qn_row_link link;
+    struct qn_row_blob blob;
+    bool found;
+
+    if (qn_index_read(site->index, &tx, e) < 0 || qn_index_link_get(tx, route->repo, kind, d, &link, usable, e) < 0)
+        return -1;
+    if (*usable || route->local)
+        return 0;
+    if (qn_index_blob_get(tx, d, &blob, &found, e) < 0)
+        return -1;
+    *usable = !found || blob.origin == QN_ORIGIN_UPSTREAM;
+    return 0;
+}
+
+static int prove(struct qn_site *site, const struct qn_route *route, const struct qn_digest *d, unsigned depth,
+                 struct qn_err *e);
+
+/* What is not in the store at all is nobody's: it will be fetched when it is asked for. */
+static int prove_edge(struct qn_site *site, const struct qn_route *route, const struct qn_row_edge *edge,
+                      unsigned depth, struct qn_err *e)
+{
+    struct qn_row_blob blob;
+    bool found, usable;
+
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(site->index, &tx, e) < 0 || qn_index_blob_get(tx, &edge->child, &blob, &found, e) < 0)
+            return -1;
+    }
+    if (!found)
+        return 0;
+    if (edge->kind == QN_EDGE_MANIFEST)
+        return depth > 0 ? prove(site, route, &edge->child, depth - 1, e) : 0;
+    if (qn_site_usable(site, route, QN_LINK_BLOB, &edge->child, &usable, e) < 0)
+        return -1;
+    return usable ? 0 : qn_site_need_blob(site, route, &edge->child, blob.size, e);
+}
+
+static int prove(struct qn_site *site, const struct qn_route *route, const struct qn_digest *d, unsigned depth,
+                 struct qn_err *e)
+{
+    struct qn_row_edge *edge = NULL;
+    size_t n = 0;
+    bool usable;
+    int r = 0;
+
+    if (qn_site_usable(site, route, QN_LINK_MANIFEST, d, &usable, e) < 0)
+        return -1;
+    if (!usable) {
+        char media_type[QN_ROW_MEDIA];
+        qn_auto_buf struct qn_buf b = {0};
+        qn_buf_init(&b, site->settings->limits.manifest_size);
+        if (qn_site_need_manifest(site, route, d, &b, media_type, e) < 0)
+            return -1;
+    }
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(site->index, &tx, e) < 0 || qn_index_children(tx, d, &edge, &n, e) < 0)
+            return -1;
+    }
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = prove_edge(site, route, &edge[i], depth, e);
+    free(edge);
+    return r;
+}
+
+int qn_site_prove(struct qn_site *site, const struct qn_route *route, const struct qn_digest *manifest,
+                  struct qn_err *e)
+{
+    return prove(site, route, manifest, 3, e);
+}
+
+/* --- what upstreams have ------------------------------------------------------------------------------------------ */
 int qn_site_need_blob(struct qn_site *site, const struct qn_route *route, const struct qn_digest *d, uint64_t size,
                       struct qn_err *e)
 {
     uint64_t have;
     struct qn_fetch *f;
+    bool usable;
 
-    if (qn_blob_stat(site->store, d, &have, e) == 0)
+    if (qn_site_usable(site, route, QN_LINK_BLOB, d, &usable, e) < 0)
+        return -1;
+    if (usable && qn_blob_stat(site->store, d, &have, e) == 0)
         return 0;
+    if (route->local)
+        return not_here(route, QN_E_BLOB_UNKNOWN, d, e);
     if (qn_fetch_start(site->fetcher, qn_site_registry(site, route->upstream), qn_str_c(route->remote), d, size,
                        route->upstream->name.p, &f, e) < 0)
         return -1;
@@ -28,25 +117,30 @@ int qn_site_need_blob(struct qn_site *site, const struct qn_route *route, const 
     return r;
 }
 
-/* Rows of one manifest, gathered before the transaction. */
-struct manifest_rows {
-    struct qn_row_blob blob;
-    struct qn_row_manifest manifest;
-    struct qn_row_edge *edge;
-    size_t edges;
-};
+int qn_manifest_rows_write(struct qn_tx *tx, const struct qn_manifest_rows *rows, struct qn_err *e)
+{
+    if (qn_index_blob_put(tx, &rows->blob, e) < 0)
+        return -1;
+    return qn_index_manifest_put(tx, &rows->manifest, rows->edge, rows->edges, e);
+}
 
 static int write_manifest(struct qn_tx *tx, void *arg, struct qn_err *e)
 {
-    struct manifest_rows *m = arg;
-
-    if (qn_index_blob_put(tx, &m->blob, e) < 0)
-        return -1;
-    return qn_index_manifest_put(tx, &m->manifest, m->edge, m->edges, e);
+    return qn_manifest_rows_write(tx, arg, e);
 }
 
-static void gather(const struct qn_manifest *m, struct manifest_rows *rows)
+void qn_manifest_rows_fini(struct qn_manifest_rows *rows)
 {
+    free(rows->edge);
+    *rows = (struct qn_manifest_rows){.edge = NULL};
+}
+
+void qn_manifest_rows_of(const struct qn_manifest *m, const struct qn_digest *d, uint64_t size, enum qn_origin origin,
+                         struct qn_manifest_rows *rows)
+{
+    *rows = (struct qn_manifest_rows){.blob = {.digest = *d, .size = size, .origin = origin},
+                                      .manifest = {.digest = *d, .size = size}};
+    snprintf(rows->manifest.media_type, sizeof rows->manifest.media_type, "%s", m->media_type);
     rows->edge = qn_xcalloc(m->layer_count + m->manifest_count + 1, sizeof *rows->edge);
     if (m->kind == QN_MEDIA_MANIFEST) {
         rows->manifest.config = m->config.digest;
@@ -65,19 +159,15 @@ int qn_site_put_manifest(struct qn_site *site, struct qn_str bytes, const char *
                          struct qn_digest *out, struct qn_err *e)
 {
     qn_auto_manifest struct qn_manifest m = {0};
-    struct manifest_rows rows = {0};
+    struct qn_manifest_rows rows;
 
-    if (qn_manifest_parse(bytes, qn_str_c(media_type), &site->settings->limits, &m, e) < 0)
+    if (qn_manifest_parse_kept(bytes, qn_str_c(media_type), &site->settings->limits, &m, e) < 0)
         return -1;
     if (qn_blob_put(site->store, bytes, out, e) < 0)
         return -1;
-    gather(&m, &rows);
-    rows.blob = (struct qn_row_blob){.digest = *out, .size = bytes.n, .origin = origin};
-    rows.manifest.digest = *out;
-    rows.manifest.size = bytes.n;
-    snprintf(rows.manifest.media_type, sizeof rows.manifest.media_type, "%s", m.media_type);
+    qn_manifest_rows_of(&m, out, bytes.n, origin, &rows);
     int r = qn_index_write(site->index, write_manifest, &rows, e);
-    free(rows.edge);
+    qn_manifest_rows_fini(&rows);
     return r;
 }
 
@@ -88,17 +178,21 @@ int qn_site_need_manifest(struct qn_site *site, const struct qn_route *route, co
     struct qn_remote_manifest remote;
     struct qn_digest stored;
     char text[QN_DIGEST_TEXT];
-    bool found = false;
+    bool found = false, usable;
 
+    if (qn_site_usable(site, route, QN_LINK_MANIFEST, d, &usable, e) < 0)
+        return -1;
     {
         qn_auto_read struct qn_tx *tx = NULL;
         if (qn_index_read(site->index, &tx, e) < 0 || qn_index_manifest_get(tx, d, &row, &found, e) < 0)
             return -1;
     }
-    if (found && qn_site_read(site, d, out, e) == 0) {
+    if (usable && found && qn_site_read(site, d, out, e) == 0) {
         snprintf(media_type, QN_ROW_MEDIA, "%s", row.media_type);
         return 0;
     }
+    if (route->local)
+        return not_here(route, QN_E_MANIFEST_UNKNOWN, d, e);
     atomic_fetch_add(&site->counters.upstream_manifests, 1);
     if (qn_registry_manifest(qn_site_registry(site, route->upstream), qn_str_c(route->remote),
                              qn_str_c(qn_digest_text(d, text)), &remote, e) < 0)

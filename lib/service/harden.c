@@ -69,15 +69,20 @@ static int get_layer(void *ctx, const struct qn_descriptor *d, int *fd,
     const struct source *s = ctx;
     struct qn_fetch *f;
     uint64_t size;
+    bool usable;
     int blob;
 
-    if (qn_blob_open(s->site->store, &d->digest, &blob, &size, e) == 0) {
+    if (qn_site_usable(s->site, s->route, QN_LINK_BLOB, &d->digest, &usable, e) < 0)
+        return -1;
+    if (usable && qn_blob_open(s->site->store, &d->digest, &blob, &size, e) == 0) {
         *fd = blob;
         if (size != d->size)
             return qn_fail(e, QN_E_SIZE_MISMATCH, "%llu bytes, the manifest says %llu", (unsigned long long)size,
                            (unsigned long long)d->size);
         return opened(arg, blob, e) < 0 ? -1 : progress(arg, size, e);
     }
+    if (s->route->local)
+        return qn_site_need_blob(s->site, s->route, &d->digest, d->size, e);
     if (qn_fetch_start(s->site->fetcher, qn_site_registry(s->site, s->route->upstream), qn_str_c(s->route->remote),
                        &d->digest, d->size, s->route->upstream->name.p, &f, e) < 0)
         return -1;

@@ -116,6 +116,8 @@ static int attach_reports(struct qn_site *site, const struct qn_subject *s, cons
 int qn_publish_links(struct qn_site *site, const struct qn_subject *s, const struct qn_digest *digest, bool original,
                      struct qn_err *e)
 {
+    if (qn_site_prove(site, &s->route, &s->source, e) < 0)
+        return -1;
     if (qn_site_link(site, s->route.repo, digest, original ? QN_HOW_ORIGINAL : QN_HOW_HARDENED, e) < 0)
         return -1;
     return s->policy->public_report ? attach_reports(site, s, digest, 3, e) : 0;

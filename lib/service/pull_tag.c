@@ -83,12 +83,32 @@ static int ask_upstream(struct qn_pull *p, const struct qn_row_tag *old, bool kn
     return 0;
 }
 
+/* A local tag is what the request found it to be. */
+static int local_source(struct qn_pull *p, struct qn_err *e)
+{
+    struct qn_row_manifest m;
+    bool found = false;
+
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(p->site->index, &tx, e) < 0 || qn_index_manifest_get(tx, &p->rq.digest, &m, &found, e) < 0)
+            return -1;
+    }
+    if (!found)
+        return qn_fail(e, QN_E_MANIFEST_UNKNOWN, "%s:%s: manifest unknown", p->rq.route.repo, p->rq.tag);
+    p->subject.source = p->rq.digest;
+    snprintf(p->subject.media_type, sizeof p->subject.media_type, "%s", m.media_type);
+    return 0;
+}
+
 static int find_source(struct qn_pull *p, struct qn_err *e)
 {
     struct qn_row_tag row = {.checked = 0};
     bool known = false;
     int64_t now = qn_time_now();
 
+    if (p->rq.route.local)
+        return local_source(p, e);
     {
         qn_auto_read struct qn_tx *tx = NULL;
         if (qn_index_read(p->site->index, &tx, e) < 0 ||
@@ -247,7 +267,7 @@ static void enforce(struct qn_pull *p)
         serve_outcome(p, &o);
         return;
     }
-    if (p->rq.policy->wait_on_update || !previous(p, &old)) {
+    if (p->rq.route.local || p->rq.policy->wait_on_update || !previous(p, &old)) {
         start_job(p);
         return;
     }
@@ -279,12 +299,14 @@ int qn_pull_pass(struct qn_pull *p, const struct qn_digest *d, enum qn_link_how 
 
     qn_buf_init(&b, p->site->settings->limits.manifest_size);
     if (qn_site_need_manifest(p->site, &p->rq.route, d, &b, media_type, e) < 0 ||
-        qn_manifest_parse(qn_buf_view(&b), qn_str_c(media_type), &p->site->settings->limits, &m, e) < 0)
+        qn_manifest_parse_kept(qn_buf_view(&b), qn_str_c(media_type), &p->site->settings->limits, &m, e) < 0)
         return -1;
     *size = b.n;
     *image = m.kind == QN_MEDIA_INDEX || qn_manifest_is_image(&m);
-    if (how == 0)
-        return 0; /* only looked at */
+    if (how == 0 || p->rq.route.local)
+        return 0; /* only looked at; what was pushed is shown already */
+    if (qn_site_prove(p->site, &p->rq.route, d, e) < 0)
+        return -1;
     return qn_site_link(p->site, p->rq.route.repo, d, how, e);
 }
 

@@ -9,6 +9,8 @@
 
 #define PULL_THREADS 16
 #define PULL_QUEUE   8192
+#define PUSH_THREADS 16 /* they wait for disks: many share one commit of the index */
+#define PUSH_QUEUE   4096
 
 /* --- what the fetcher needs --------------------------------------------------------------------------------------- */
 static int fetch_open(void *ctx, const struct qn_digest *d, uint64_t size, int *fd, struct qn_err *e)
@@ -107,7 +109,8 @@ static int start_threads(struct qn_site *site, struct qn_err *e)
     unsigned idle = (unsigned)QN_MIN(s->jobs, (uint64_t)4);
     if (qn_workers_new(&worker, idle, &site->workers, e) < 0)
         return qn_err_wrap(e, "worker processes");
-    if (qn_pool_new("pull", PULL_THREADS, PULL_QUEUE, &site->pulls, e) < 0)
+    if (qn_pool_new("pull", PULL_THREADS, PULL_QUEUE, &site->pulls, e) < 0 ||
+        qn_pool_new("push", PUSH_THREADS, PUSH_QUEUE, &site->pushes, e) < 0)
         return -1;
     return qn_pool_new("job", (unsigned)s->jobs, (size_t)s->queue + s->jobs + 1, &site->jobs, e);
 }
@@ -127,7 +130,7 @@ int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struc
     qn_map_init(&site->deriving, 1u << 20);
     qn_engine_text(site->engine);
     if (qn_store_open(root, &opt, &site->store, e) < 0 || qn_index_open(db, &site->index, e) < 0 ||
-        check_store(site, e) < 0 || start_threads(site, e) < 0) {
+        check_store(site, e) < 0 || qn_uploads_open(site->store, &site->uploads, e) < 0 || start_threads(site, e) < 0) {
         qn_site_close(site);
         return -1;
     }
@@ -144,6 +147,7 @@ void qn_site_close(struct qn_site *site)
     /* Ending the transfers first wakes every thread that waits for one. */
     if (site->client)
         qn_client_stop(site->client);
+    qn_pool_free(site->pushes);
     qn_pool_free(site->jobs);
     qn_pool_free(site->pulls);
     qn_fetcher_free(site->fetcher);
@@ -153,6 +157,7 @@ void qn_site_close(struct qn_site *site)
     qn_client_free(site->client);
     qn_workers_free(site->workers);
     qn_index_close(site->index);
+    qn_uploads_close(site->uploads);
     qn_store_close(site->store);
     qn_map_fini(&site->pull_map);
     qn_map_fini(&site->job_map);

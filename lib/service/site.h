@@ -12,6 +12,7 @@
 #include "store/gc.h"
 #include "store/rows_content.h"
 #include "store/index.h"
+#include "store/upload.h"
 #include "upstream/fetch.h"
 #include "upstream/registry.h"
 
@@ -32,8 +33,10 @@ struct qn_site {
     struct qn_fetcher *fetcher;
     struct qn_registry **registry; /* one per upstream of the settings */
     struct qn_workers *workers;
-    struct qn_pool *pulls; /* threads that wait for upstreams */
-    struct qn_pool *jobs;  /* limits.jobs threads that derive */
+    struct qn_pool *pulls;  /* threads that wait for upstreams */
+    struct qn_pool *pushes; /* threads that make what was pushed durable */
+    struct qn_uploads *uploads;
+    struct qn_pool *jobs; /* limits.jobs threads that derive */
     char engine[256];
     struct qn_site_counters counters;
     atomic_bool stopping;
@@ -57,6 +60,14 @@ struct qn_registry *qn_site_registry(const struct qn_site *site, const struct qn
 /* --- content ------------------------------------------------------------------------------------------------------ */
 /* Reads a manifest or another small blob of the store. BLOB_UNKNOWN when it is not there. */
 int qn_site_read(struct qn_site *site, const struct qn_digest *d, struct qn_buf *out, struct qn_err *e) QN_MUST_CHECK;
+/* Whether a repository may use the store's copy of something: a local one what is linked there, an upstream's also what
+ * came from an upstream. Else its bytes would show what others pushed to whoever knows a digest. */
+int qn_site_usable(struct qn_site *site, const struct qn_route *route, enum qn_link_kind kind,
+                   const struct qn_digest *d, bool *usable, struct qn_err *e) QN_MUST_CHECK;
+/* Makes sure that a repository may show a manifest and all below it: what it may not use of the store has to come from
+ * its upstream. BLOB_UNKNOWN or MANIFEST_UNKNOWN otherwise. Blocking. Before links are made. */
+int qn_site_prove(struct qn_site *site, const struct qn_route *route, const struct qn_digest *manifest,
+                  struct qn_err *e) QN_MUST_CHECK;
 /* Makes sure that a blob of a repository is in the store, downloading it if need be; blocking. */
 int qn_site_need_blob(struct qn_site *site, const struct qn_route *route, const struct qn_digest *d, uint64_t size,
                       struct qn_err *e) QN_MUST_CHECK;
@@ -64,6 +75,17 @@ int qn_site_need_blob(struct qn_site *site, const struct qn_route *route, const 
  * type is the one that upstream declared (or the index knows). */
 int qn_site_need_manifest(struct qn_site *site, const struct qn_route *route, const struct qn_digest *d,
                           struct qn_buf *out, char media_type[QN_ROW_MEDIA], struct qn_err *e) QN_MUST_CHECK;
+/* The rows of one manifest, gathered before a transaction. */
+struct qn_manifest_rows {
+    struct qn_row_blob blob;
+    struct qn_row_manifest manifest;
+    struct qn_row_edge *edge;
+    size_t edges;
+};
+void qn_manifest_rows_of(const struct qn_manifest *m, const struct qn_digest *d, uint64_t size, enum qn_origin origin,
+                         struct qn_manifest_rows *out);
+int qn_manifest_rows_write(struct qn_tx *tx, const struct qn_manifest_rows *rows, struct qn_err *e) QN_MUST_CHECK;
+void qn_manifest_rows_fini(struct qn_manifest_rows *rows);
 /* Stores a manifest's bytes with the rows of what it names. */
 int qn_site_put_manifest(struct qn_site *site, struct qn_str bytes, const char *media_type, enum qn_origin origin,
                          struct qn_digest *out, struct qn_err *e) QN_MUST_CHECK;

@@ -109,8 +109,7 @@ static int sync_dir(struct qn_store *s, const char *dir, struct qn_err *e)
     return 0;
 }
 
-/* Links a complete file and makes file and name durable. */
-static int place(struct qn_store *s, int fd, const struct qn_digest *d, uint64_t size, struct qn_err *e)
+int qn_blob_place(struct qn_store *s, int fd, const struct qn_digest *d, uint64_t size, struct qn_err *e)
 {
     char name[QN_BLOB_NAME], dir[QN_BLOB_NAME];
     bool added = false;
@@ -165,7 +164,7 @@ int qn_blob_adopt(struct qn_store *s, int fd, const struct qn_digest *d, uint64_
     /* O_TMPFILE files have no name; a file that lost its name cannot get one again, and neither has a link count. */
     if (st.st_dev != s->dev || st.st_nlink != 0)
         return copy_in(s, fd, d, size, e);
-    if (place(s, fd, d, size, e) == 0)
+    if (qn_blob_place(s, fd, d, size, e) == 0)
         return 0;
     if (e->sys == ENOENT || e->sys == EXDEV || e->sys == EPERM)
         return copy_in(s, fd, d, size, e);
@@ -223,7 +222,7 @@ int qn_blob_commit(struct qn_blob_writer *w, const struct qn_digest *expect, uin
     if (expect && !qn_digest_eq(expect, &d))
         return qn_fail(e, QN_E_DIGEST_MISMATCH, "blob %s: content has %s", qn_digest_text(expect, want),
                        qn_digest_text(&d, have));
-    if (place(own.store, own.fd, &d, own.size, e) < 0 &&
+    if (qn_blob_place(own.store, own.fd, &d, own.size, e) < 0 &&
         !(e->sys == ENOENT && place_named(own.store, own.fd, &d, own.size, e) == 0))
         return -1;
     if (out)
@@ -231,24 +230,30 @@ int qn_blob_commit(struct qn_blob_writer *w, const struct qn_digest *expect, uin
     return 0;
 }
 
-int qn_blob_put(struct qn_store *s, struct qn_str bytes, struct qn_digest *out, struct qn_err *e)
+int qn_blob_put_as(struct qn_store *s, struct qn_str bytes, const struct qn_digest *d, struct qn_err *e)
 {
     qn_auto_blob struct qn_blob_writer w = {0};
     uint64_t size;
-    struct qn_digest d = qn_digest_of(bytes);
     struct qn_err ignored;
 
-    if (qn_blob_stat(s, &d, &size, &ignored) == 0 && size == bytes.n) {
+    if (qn_blob_stat(s, d, &size, &ignored) == 0 && size == bytes.n) {
         char name[QN_BLOB_NAME], dir[QN_BLOB_NAME];
-        qn_blob_name(&d, name, dir);
-        if (sync_dir(s, dir, e) < 0)
-            return -1;
-        *out = d;
-        return 0;
+        qn_blob_name(d, name, dir);
+        return sync_dir(s, dir, e);
     }
-    if (qn_blob_begin(s, QN_SHA256, bytes.n, &w, e) < 0 || qn_blob_write(&w, bytes.p, bytes.n, e) < 0)
+    if (qn_blob_begin(s, d->algorithm, bytes.n, &w, e) < 0 || qn_blob_write(&w, bytes.p, bytes.n, e) < 0)
         return -1;
-    return qn_blob_commit(&w, &d, bytes.n, out, e);
+    return qn_blob_commit(&w, d, bytes.n, NULL, e);
+}
+
+int qn_blob_put(struct qn_store *s, struct qn_str bytes, struct qn_digest *out, struct qn_err *e)
+{
+    struct qn_digest d = qn_digest_of(bytes);
+
+    if (qn_blob_put_as(s, bytes, &d, e) < 0)
+        return -1;
+    *out = d;
+    return 0;
 }
 
 /* --- reading --------------------------------------------------------------------------------------------------- */

@@ -71,6 +71,8 @@ void qn_blob_abort(struct qn_blob_writer *w);
 #define qn_auto_blob QN_CLEANUP(qn_blob_abort)
 /* A whole blob from memory (manifests, configs, reports); SHA-256. */
 int qn_blob_put(struct qn_store *s, struct qn_str bytes, struct qn_digest *out, struct qn_err *e) QN_MUST_CHECK;
+/* The same for bytes whose digest the caller computed, of any algorithm. */
+int qn_blob_put_as(struct qn_store *s, struct qn_str bytes, const struct qn_digest *d, struct qn_err *e) QN_MUST_CHECK;
 /* An unnamed, writable file in ROOT/tmp that qn_blob_adopt() can link without a copy; -1 on failure. */
 int qn_blob_tmpfile(struct qn_store *s, struct qn_err *e) QN_MUST_CHECK;
 /* Makes an already hashed unnamed file durable under its name. The caller vouches for `digest`; the size is checked

@@ -51,8 +51,7 @@ static int adopt_batch(struct qn_tx *tx, void *arg, struct qn_err *e)
             return -1;
         if (found)
             continue;
-        row =
-            (struct qn_row_blob){.digest = c->batch[i].digest, .size = c->batch[i].size, .origin = QN_ORIGIN_UPSTREAM};
+        row = (struct qn_row_blob){.digest = c->batch[i].digest, .size = c->batch[i].size, .origin = QN_ORIGIN_PUSHED};
         if (qn_index_blob_put(tx, &row, e) < 0)
             return -1;
         c->result.adopted++;

@@ -79,12 +79,14 @@ static int seed(struct gc *g, struct qn_err *e)
     /* What people pushed: manifests stay until they are deleted, loose blobs until the upload window ends. */
     if (mark_run(g,
                  "INSERT OR IGNORE INTO keep SELECT link.digest FROM link JOIN repo ON repo.id = link.repo"
-                 " WHERE repo.local = 1 AND link.kind = 1",
+                 " WHERE repo.local = 1 AND link.kind = 1 AND link.how = 6",
                  0, e) < 0 ||
         mark_run(g,
                  "INSERT OR IGNORE INTO keep SELECT link.digest FROM link JOIN repo ON repo.id = link.repo"
                  " WHERE repo.local = 1 AND link.kind = 2 AND link.added >= ?",
-                 ago(g, g->opt.upload_ttl), e) < 0)
+                 ago(g, g->opt.upload_ttl), e) < 0 ||
+        mark_run(g, "INSERT OR IGNORE INTO keep SELECT digest FROM blob WHERE origin IN (1, 3) AND last_day >= ?",
+                 ago(g, g->opt.upload_ttl) / 86400, e) < 0)
         return -1;
     if (mark_run(g, "INSERT OR IGNORE INTO keep SELECT digest FROM blob WHERE origin IN (1, 4) AND last_day >= ?",
                  ago(g, g->opt.keep_sources) / 86400, e) < 0)
@@ -257,13 +259,23 @@ static int prune_rows(struct qn_tx *tx, void *arg, struct qn_err *e)
 
     if (qn_sql_run(tx, NULL, e, "DELETE FROM denial WHERE expires < ?", "i", g->now) < 0)
         return -1;
+    /* A local repository shows a blob as long as a manifest of its own names it; others may keep the bytes longer. */
+    if (qn_sql_run(tx, NULL, e,
+                   "DELETE FROM link WHERE kind = 2 AND added < ? AND repo IN (SELECT id FROM repo WHERE local = 1)"
+                   " AND NOT EXISTS (SELECT 1 FROM edge JOIN link AS above ON above.repo = link.repo"
+                   " AND above.digest = edge.parent AND above.kind = 1 WHERE edge.child = link.digest)",
+                   "i", ago(g, g->opt.upload_ttl)) < 0)
+        return -1;
     return qn_index_jobs_prune(tx, (g->now - JOBS_KEEP) * 1000, e);
 }
 
 static int prune_uploads(struct gc *g, struct qn_err *e)
 {
+    if (g->opt.uploads) {
+        (void)qn_uploads_expire(g->opt.uploads, ago(g, g->opt.upload_ttl));
+        return 0;
+    }
     DIR *d = opendir(qn_store_uploads(g->store));
-
     if (!d)
         return qn_fail_errno(e, QN_E_IO, "%s", qn_store_uploads(g->store));
     for (struct dirent *ent; (ent = readdir(d));) {

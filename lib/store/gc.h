@@ -4,6 +4,7 @@
 
 #include "blob.h"
 #include "index.h"
+#include "upload.h"
 
 #include <stdatomic.h>
 
@@ -11,10 +12,11 @@ struct qn_gc_options {
     int64_t now;           /* seconds; 0: the clock */
     uint64_t keep_sources; /* seconds since last use */
     uint64_t keep_derivations;
-    uint64_t upload_ttl;     /* pushed blobs that no manifest names */
-    uint64_t grace;          /* everything younger stays; 0: one hour */
-    uint64_t max_size;       /* 0: no limit; above it facts and idle sources go before their time */
-    const atomic_bool *stop; /* becomes true to end early; may be NULL */
+    uint64_t upload_ttl;        /* unfinished uploads, and pushed blobs that no manifest names */
+    struct qn_uploads *uploads; /* NULL: nobody uploads, the files alone are looked at */
+    uint64_t grace;             /* everything younger stays; 0: one hour */
+    uint64_t max_size;          /* 0: no limit; above it facts and idle sources go before their time */
+    const atomic_bool *stop;    /* becomes true to end early; may be NULL */
 };
 struct qn_gc_result {
     uint64_t removed, freed; /* blobs, bytes */
@@ -30,7 +32,8 @@ int qn_gc(struct qn_store *s, struct qn_index *ix, const struct qn_gc_options *o
 
 struct qn_check_result {
     uint64_t files, rows;
-    uint64_t adopted; /* files without a row: got one (origin upstream: they go when nothing names them) */
+    uint64_t
+        adopted; /* files without a row: got one (origin pushed: whose they are is not known, and nothing names them) */
     uint64_t missing; /* rows without a file: removed */
     uint64_t resized; /* rows whose size was not the file's: corrected, or both removed when the content is wrong */
 };

@@ -13,7 +13,7 @@ int qn_index_blob_put(struct qn_tx *tx, const struct qn_row_blob *row, struct qn
     return qn_sql_run(tx, NULL, e,
                       "INSERT INTO blob (digest, size, origin, added, last_day) VALUES (?1, ?2, ?3, ?4, ?5)"
                       " ON CONFLICT (digest) DO UPDATE SET last_day = max(last_day, excluded.last_day), origin ="
-                      " CASE WHEN instr('4123', excluded.origin) > instr('4123', origin) THEN excluded.origin"
+                      " CASE WHEN instr('4321', excluded.origin) > instr('4321', origin) THEN excluded.origin"
                       " ELSE origin END",
                       "duiii", &row->digest, row->size, (int64_t)row->origin, row->added ? row->added : now,
                       row->last_day ? row->last_day : now / 86400);
@@ -56,8 +56,11 @@ int qn_index_blob_del(struct qn_tx *tx, const struct qn_digest *d, struct qn_err
     if (qn_sql_run(tx, NULL, e, "DELETE FROM derivation WHERE hardened = ?1 AND length(hardened) > 0 AND source <> ?1",
                    "d", d) < 0)
         return -1;
-    if (!(found && blob.origin == QN_ORIGIN_UPSTREAM) &&
-        qn_sql_run(tx, NULL, e, "DELETE FROM link WHERE digest = ?", "d", d) < 0)
+    if (qn_sql_run(tx, NULL, e,
+                   found && blob.origin == QN_ORIGIN_UPSTREAM
+                       ? "DELETE FROM link WHERE digest = ? AND repo IN (SELECT id FROM repo WHERE local = 1)"
+                       : "DELETE FROM link WHERE digest = ?",
+                   "d", d) < 0)
         return -1;
     return qn_sql_run(tx, NULL, e, "DELETE FROM blob WHERE digest = ?", "d", d);
 }

@@ -85,7 +85,8 @@ int qn_index_link_put(struct qn_tx *tx, const struct qn_row_link *row, struct qn
     return qn_sql_run(tx, NULL, e,
                       "INSERT INTO link (repo, digest, kind, how, media_type, added) VALUES (?, ?, ?, ?, ?, ?)"
                       " ON CONFLICT (repo, digest, kind) DO UPDATE SET how = excluded.how,"
-                      " media_type = excluded.media_type WHERE excluded.how >= how",
+                      " media_type = excluded.media_type, added = max(added, excluded.added)"
+                      " WHERE excluded.how >= how",
                       "idiiti", repo, &row->digest, (int64_t)row->kind, (int64_t)row->how, row->media_type,
                       row->added ? row->added : qn_time_now());
 }

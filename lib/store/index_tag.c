@@ -220,6 +220,38 @@ int qn_index_served_of(struct qn_tx *tx, const struct qn_digest *served, size_t 
     return served_walk(tx, st, max, fn, arg, e);
 }
 
+int qn_index_served_end(struct qn_tx *tx, const char *repo, const char *tag, struct qn_err *e)
+{
+    return qn_sql_run(tx, NULL, e,
+                      "UPDATE served SET until = max(?, since, 1) WHERE repo = (SELECT id FROM repo WHERE name = ?)"
+                      " AND tag = ? AND until = 0",
+                      "itt", qn_time_now(), repo, tag);
+}
+
+int qn_index_untag(struct qn_tx *tx, const char *repo, const struct qn_digest *d, struct qn_err *e)
+{
+    for (bool more = true; more;) {
+        qn_auto_stmt sqlite3_stmt *st = NULL;
+        char tag[QN_ROW_TAG];
+        bool found;
+        if (qn_sql_query(tx, &st, e,
+                         "SELECT tag FROM tag WHERE digest = ?1 AND length(digest) > 0"
+                         " AND repo = (SELECT id FROM repo WHERE name = ?2)"
+                         " UNION SELECT tag FROM served WHERE served = ?1 AND until = 0"
+                         " AND repo = (SELECT id FROM repo WHERE name = ?2) LIMIT 1",
+                         "dt", d, repo) < 0 ||
+            qn_sql_step(tx, st, &more, e) < 0)
+            return -1;
+        if (!more)
+            break;
+        qn_col_text(st, 0, tag, sizeof tag);
+        qn_sql_done(&st);
+        if (qn_index_tag_del(tx, repo, tag, &found, e) < 0 || qn_index_served_end(tx, repo, tag, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* --- holds ------------------------------------------------------------------------------------------------------ */
 
 int qn_index_hold_put(struct qn_tx *tx, const struct qn_row_hold *row, struct qn_err *e)

@@ -16,11 +16,13 @@ struct qn_row_blob {
     int64_t last_day; /* day of last use: seconds / 86400 */
 };
 /* W. Adds a blob that is durable on disk (added and last_day of 0 mean now). An existing row keeps its time; its origin
- * becomes the longer-lived of the two (pushed, made, upstream, facts). */
+ * becomes the more public of the two (upstream, made, pushed, facts): only what an upstream gave may be used for others
+ * than the repositories that show it. */
 int qn_index_blob_put(struct qn_tx *tx, const struct qn_row_blob *row, struct qn_err *e) QN_MUST_CHECK;
 int qn_index_blob_get(struct qn_tx *tx, const struct qn_digest *d, struct qn_row_blob *out, bool *found,
                       struct qn_err *e) QN_MUST_CHECK;
-/* W. Forgets a blob and, when it is a manifest, its manifest row and edges. Links stay when the origin is upstream. */
+/* W. Forgets a blob and, when it is a manifest, its manifest row and edges. Links stay when the origin is
+ * upstream, but for those of local repositories. */
 int qn_index_blob_del(struct qn_tx *tx, const struct qn_digest *d, struct qn_err *e) QN_MUST_CHECK;
 /* Bytes and number of all blobs. */
 int qn_index_used(struct qn_tx *tx, uint64_t *bytes, uint64_t *blobs, struct qn_err *e) QN_MUST_CHECK;

@@ -20,6 +20,10 @@ int qn_index_tag_get(struct qn_tx *tx, const char *repo, const char *tag, struct
                      struct qn_err *e) QN_MUST_CHECK;
 /* W. */
 int qn_index_tag_del(struct qn_tx *tx, const char *repo, const char *tag, bool *found, struct qn_err *e) QN_MUST_CHECK;
+/* W. Removes the tags of a repository that point at a digest, or that serve it now, and ends what they serve. */
+int qn_index_untag(struct qn_tx *tx, const char *repo, const struct qn_digest *d, struct qn_err *e) QN_MUST_CHECK;
+/* W. The tag serves nothing any more, under whatever policy. */
+int qn_index_served_end(struct qn_tx *tx, const char *repo, const char *tag, struct qn_err *e) QN_MUST_CHECK;
 /* Tags of a repository that point at something, bytewise after `after` ("" from the start), at most `max`; `fn` stops
  * the walk by returning false. */
 int qn_index_tags(struct qn_tx *tx, const char *repo, const char *after, size_t max,

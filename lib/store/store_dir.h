@@ -23,6 +23,9 @@ struct qn_store {
 
 /* "sha256/ab/abcd..." and "sha256/ab". The digest must have an algorithm. */
 void qn_blob_name(const struct qn_digest *d, char name[QN_BLOB_NAME], char dir[QN_BLOB_NAME]);
+/* Gives a complete file its name and makes both durable. The caller vouches for digest and size, and that nobody writes
+ * to the file any more. */
+int qn_blob_place(struct qn_store *s, int fd, const struct qn_digest *d, uint64_t size, struct qn_err *e) QN_MUST_CHECK;
 /* Blob bytes appeared or went. */
 void qn_store_count(struct qn_store *s, int64_t bytes);
 

@@ -56,9 +56,9 @@ START_TEST(blobs)
     bool found;
 
     qn_ok(qn_index_write(ix, put_blob, &row, &e), e);
-    row.origin = QN_ORIGIN_PUSHED;
+    row.origin = QN_ORIGIN_PUSHED; /* less public: does not replace */
     qn_ok(qn_index_write(ix, put_blob, &row, &e), e);
-    row.origin = QN_ORIGIN_FACTS; /* weaker: does not replace */
+    row.origin = QN_ORIGIN_FACTS;
     qn_ok(qn_index_write(ix, put_blob, &row, &e), e);
     row.digest = dig("b");
     row.size = 5;
@@ -67,7 +67,7 @@ START_TEST(blobs)
     struct qn_digest a = dig("a"), c = dig("c");
     qn_ok(qn_index_blob_get(tx, &a, &got, &found, &e), e);
     ck_assert(found);
-    ck_assert_int_eq(got.origin, QN_ORIGIN_PUSHED);
+    ck_assert_int_eq(got.origin, QN_ORIGIN_UPSTREAM);
     ck_assert_uint_eq(got.size, 10);
     ck_assert_int_eq(got.last_day, qn_time_now() / 86400);
     qn_ok(qn_index_blob_get(tx, &c, &got, &found, &e), e);

@@ -72,8 +72,12 @@ START_TEST(queries)
     big[0] = '/';
     qn_ok(qn_target_parse(qn_str_n(big, QN_TARGET_MAX), storage, &t, &e), e);
     qn_fails(qn_target_parse(qn_str_n(big, QN_TARGET_MAX + 1), storage, &t, &e), e, QN_E_MALFORMED);
-    qn_ok(parse("/?a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p", &t, &e), e);
-    qn_fails(parse("/?a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p&q", &t, &e), e, QN_E_MALFORMED);
+    size_t at = (size_t)snprintf(big, sizeof big, "/?z");
+    for (unsigned i = 1; i < QN_QUERY_MAX; i++)
+        at += (size_t)snprintf(big + at, sizeof big - at, "&k%u", i);
+    qn_ok(parse(big, &t, &e), e);
+    snprintf(big + at, sizeof big - at, "&q");
+    qn_fails(parse(big, &t, &e), e, QN_E_MALFORMED);
 }
 END_TEST
 
@@ -97,7 +101,7 @@ START_TEST(ranges)
         {"bytes=10-", 10, QN_RANGE_BAD, 0, 0},
         {"bytes=10-12", 10, QN_RANGE_BAD, 0, 0},
         {"bytes=0-", 0, QN_RANGE_BAD, 0, 0},
-        {"bytes=5-3", 10, QN_RANGE_NONE, 0, 0},
+        {"bytes=5-3", 10, QN_RANGE_BAD, 0, 0},
         {"bytes=1-2,4-5", 10, QN_RANGE_NONE, 0, 0},
         {"bytes=a-b", 10, QN_RANGE_NONE, 0, 0},
         {"bytes=-", 10, QN_RANGE_NONE, 0, 0},
@@ -111,6 +115,57 @@ START_TEST(ranges)
         enum qn_range got = qn_range_parse(qn_str_c(cases[i].header), cases[i].size, &first, &last);
         ck_assert_msg(got == cases[i].want, "%s", cases[i].header);
         if (got == QN_RANGE_PART)
+            ck_assert_msg(first == cases[i].first && last == cases[i].last, "%s", cases[i].header);
+    }
+}
+END_TEST
+
+static bool add_value(void *arg, struct qn_str value)
+{
+    char *out = arg;
+    snprintf(out + strlen(out), 64 - strlen(out), "%.*s,", QN_FMT(value));
+    return true;
+}
+
+START_TEST(repeated_tags)
+{
+    struct qn_target t;
+    struct qn_err e;
+    char values[64] = "";
+
+    qn_ok(parse("/v2/x/manifests/y?tag=1.2&tag=1&n=3&tag=latest", &t, &e), e);
+    qn_target_query_each(&t, "tag", add_value, values);
+    ck_assert_str_eq(values, "1.2,1,latest,");
+    qn_fails(parse("/v2/x/manifests/y?tag=1&n=3&n=4", &t, &e), e, QN_E_MALFORMED);
+}
+END_TEST
+
+START_TEST(chunk_ranges)
+{
+    static const struct {
+        const char *header;
+        bool good;
+        uint64_t first, last;
+    } cases[] = {{"0-0", true, 0, 0},
+                 {" 5-11 ", true, 5, 11},
+                 {"bytes 5-11/*", true, 5, 11},
+                 {"bytes 5-11/12", true, 5, 11},
+                 {"bytes 5-11", false, 0, 0},
+                 {"5-4", false, 0, 0},
+                 {"-4", false, 0, 0},
+                 {"5-", false, 0, 0},
+                 {"", false, 0, 0},
+                 {"-", false, 0, 0},
+                 {"a-b", false, 0, 0},
+                 {"0-18446744073709551615", false, 0, 0},
+                 {"0-18446744073709551614", true, 0, UINT64_MAX - 1},
+                 {"0-99999999999999999999", false, 0, 0}};
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(cases); i++) {
+        uint64_t first = 0, last = 0;
+        bool got = qn_range_content(qn_str_c(cases[i].header), &first, &last);
+        ck_assert_msg(got == cases[i].good, "%s", cases[i].header);
+        if (got)
             ck_assert_msg(first == cases[i].first && last == cases[i].last, "%s", cases[i].header);
     }
 }
@@ -132,6 +187,7 @@ END_TEST
 
 Suite *suite_target(void)
 {
-    const TTest *const tests[] = {good_targets, bad_targets, queries, ranges, library_versions};
+    const TTest *const tests[] = {good_targets,     bad_targets,   queries,     ranges,
+                                  library_versions, repeated_tags, chunk_ranges};
     return qn_suite("target", tests, QN_ARRAY_LEN(tests));
 }
