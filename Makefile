@@ -159,6 +159,10 @@ check: ## everything: dependencies, build, lint, unit, replay, integration
 integration: ## pytest against the release binary
 	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
 	@python3 -m pytest -q tests/integration
+conformance: ## the OCI distribution specification's tests against a real server; needs Go 1.24
+	@scripts/install-deps test
+	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
+	@python3 scripts/conformance.py
 corpus: ## every image of the corpus before and after, under every profile, as a table
 	@scripts/install-deps corpus
 	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
@@ -186,7 +190,7 @@ compile_commands: ## compile_commands.json for clang tools
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: all help unit replay fuzz lint format headers deps deps-test check integration corpus demo bench install uninstall \
+.PHONY: all help unit replay fuzz lint format headers deps deps-test check integration conformance corpus demo bench install uninstall \
         compile_commands clean FORCE
 .SECONDARY:
 
