@@ -92,17 +92,29 @@ def podman(*args):
                           capture_output=True, text=True)
 
 
-def crane():
-    """The crane binary, built from the Go module once; None where Go's module proxy is not reachable."""
+def go_tool(name, module=None):
+    """A binary of a Go module, built once; None where there is none and Go's module proxy is not reachable."""
     directory = os.path.join(os.environ.get("TMPDIR", "/tmp"), "quench-tools")
-    binary = os.path.join(directory, "crane")
-    if shutil.which("crane"):
-        return shutil.which("crane")
-    if not os.path.exists(binary):
+    binary = os.path.join(directory, name)
+    if shutil.which(name):
+        return shutil.which(name)
+    if module and not os.path.exists(binary):
         os.makedirs(directory, exist_ok=True)
-        subprocess.run(["go", "install", "github.com/google/go-containerregistry/cmd/crane@v0.20.3"],
-                       env=dict(os.environ, GOBIN=directory), capture_output=True)
+        subprocess.run(["go", "install", module], env=dict(os.environ, GOBIN=directory), capture_output=True)
     return binary if os.path.exists(binary) else None
+
+
+def crane():
+    return go_tool("crane", "github.com/google/go-containerregistry/cmd/crane@v0.20.3")
+
+
+def oras():
+    return go_tool("oras", "oras.land/oras/cmd/oras@v1.3.6")
+
+
+def cosign():
+    """Not built here, which takes a quarter of an hour: used where it is."""
+    return go_tool("cosign")
 
 
 def trivy():

@@ -29,7 +29,7 @@ def sibling(client, name):
     return Client(client.port, name)
 
 
-# --- who may ------------------------------------------------------------------------------------------------------------
+# --- who may ---------------------------------------------------------------------------------------------------------
 
 def test_nobody_pushes_without_auth(fresh):
     q = fresh(local=LOCAL)
@@ -68,7 +68,7 @@ def test_upstreams_and_mirrors_are_read_only(daemon):
     assert code(Client(daemon.registry, "nowhere/x").call("POST", "/blobs/uploads/")) == "NAME_UNKNOWN"
 
 
-# --- blobs --------------------------------------------------------------------------------------------------------------
+# --- blobs -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 @pytest.mark.parametrize("size", [0, 1, 70000, 3 << 20])
@@ -253,7 +253,7 @@ def test_sizes_have_limits(fresh):
     assert r.status == 413
 
 
-# --- manifests ----------------------------------------------------------------------------------------------------------
+# --- manifests -------------------------------------------------------------------------------------------------------
 
 def test_manifests_by_tag_and_digest(apps):
     document = json.dumps(apps.artifact(), indent=3).encode() + b"\n"
@@ -430,12 +430,12 @@ def test_many_referrers_have_pages(apps):
     document = apps.artifact(subject=about)
     for n in range(1005):
         assert apps.put(f"t{n}", {**document, "annotations": {"n": str(n)}}).status == 201
-    found = [m["digest"] for page in pages(apps, f"/referrers/{about['digest']}?artifactType=application/vnd.test.thing",
-                                           "manifests") for m in page]
+    query = f"/referrers/{about['digest']}?artifactType=application/vnd.test.thing"
+    found = [m["digest"] for page in pages(apps, query, "manifests") for m in page]
     assert len(found) == len(set(found)) == 1005
 
 
-# --- hardening ----------------------------------------------------------------------------------------------------------
+# --- hardening -------------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def small(work):
