@@ -163,6 +163,9 @@ conformance: ## the OCI distribution specification's tests against a real server
 	@scripts/install-deps test
 	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
 	@python3 scripts/conformance.py
+crash: ## kill -9 in the middle of pushes, KILLS times
+	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
+	@QUENCH_KILLS=$(or $(KILLS),300) python3 -m pytest -q -s tests/integration/test_push_crash.py
 corpus: ## every image of the corpus before and after, under every profile, as a table
 	@scripts/install-deps corpus
 	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
@@ -190,7 +193,7 @@ compile_commands: ## compile_commands.json for clang tools
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: all help unit replay fuzz lint format headers deps deps-test check integration conformance corpus demo bench install uninstall \
+.PHONY: all help unit replay fuzz lint format headers deps deps-test check integration conformance crash corpus demo bench install uninstall \
         compile_commands clean FORCE
 .SECONDARY:
 

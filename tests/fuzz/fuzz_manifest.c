@@ -25,6 +25,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (qn_manifest_is_attestation(&m.manifests[i]))
                 (void)qn_manifest_attested(&m.manifests[i], &d);
     }
+    {
+        /* What may be hardened may be kept as well. */
+        qn_auto_manifest struct qn_manifest kept = {0};
+        if (qn_manifest_parse_kept(text, QN_STR(""), &limits, &kept, &e) < 0 && m.root)
+            abort();
+    }
     (void)qn_media_type_find(text);
     return 0;
 }

@@ -26,6 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (qn_range_parse(raw, 1000, &first, &last) == QN_RANGE_PART && (first > last || last >= 1000))
         abort();
+    if (qn_range_content(raw, &first, &last) && (first > last || last - first == UINT64_MAX))
+        abort();
     free(storage);
     return 0;
 }

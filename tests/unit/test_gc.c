@@ -266,6 +266,68 @@ START_TEST(tagged_pinned_pushed)
 }
 END_TEST
 
+/* One link of a local repository. */
+struct shown {
+    const char *repo, *name;
+    enum qn_link_kind kind;
+    enum qn_link_how how;
+    int64_t days;
+};
+static int put_shown(struct qn_tx *tx, void *arg, struct qn_err *err)
+{
+    const struct shown *s = arg;
+    struct qn_row_link l = {.digest = dig(s->name), .kind = s->kind, .how = s->how, .added = now - s->days * DAY};
+    snprintf(l.repo, sizeof l.repo, "%s", s->repo);
+    return qn_index_repo_put(tx, s->repo, true, err) < 0 ? -1 : qn_index_link_put(tx, &l, err);
+}
+static bool shows(const char *repo, enum qn_link_kind kind, const char *name)
+{
+    qn_auto_read struct qn_tx *tx = NULL;
+    struct qn_row_link l;
+    struct qn_digest d = dig(name);
+    bool found;
+    qn_ok(qn_index_read(ix, &tx, &e), e);
+    qn_ok(qn_index_link_get(tx, repo, kind, &d, &l, &found, &e), e);
+    return found;
+}
+
+START_TEST(what_local_repositories_show)
+{
+    struct shown links[] = {{"apps/a", "m", QN_LINK_MANIFEST, QN_HOW_PUSHED, 400},
+                            {"apps/a", "layer", QN_LINK_BLOB, QN_HOW_PUSHED, 400},
+                            {"apps/b", "layer", QN_LINK_BLOB, QN_HOW_PUSHED, 400},
+                            {"apps/c", "layer", QN_LINK_BLOB, QN_HOW_PUSHED, 0},
+                            {"apps/a", "was-hardened", QN_LINK_MANIFEST, QN_HOW_HARDENED, 400},
+                            {"apps/a", "asked-for", QN_LINK_BLOB, QN_HOW_PUSHED, 400},
+                            {"apps/a", "from-upstream", QN_LINK_BLOB, QN_HOW_PUSHED, 400}};
+
+    have((struct line){"pushed", 400, "m", {"layer"}});
+    have((struct line){"pushed", 400, "layer", {0}});
+    have((struct line){"made", 400, "was-hardened", {"layer"}});
+    have((struct line){"pushed", 400, "asked-for", {0}});
+    have((struct line){"upstream", 400, "from-upstream", {0}});
+    for (size_t i = 0; i < QN_ARRAY_LEN(links); i++)
+        qn_ok(qn_index_write(ix, put_shown, &links[i], &e), e);
+    struct qn_digest asked = dig("asked-for");
+    qn_index_touch(ix, &asked);
+    collect(0);
+    expect("m layer asked-for", true);
+    expect("was-hardened from-upstream", false);
+    /* A repository shows what one of its own manifests names, and what came a moment ago. */
+    ck_assert(shows("apps/a", QN_LINK_BLOB, "layer") && shows("apps/c", QN_LINK_BLOB, "layer"));
+    ck_assert(!shows("apps/b", QN_LINK_BLOB, "layer") && !shows("apps/a", QN_LINK_BLOB, "from-upstream"));
+    /* Pushed again, it counts as new. */
+    struct shown again = {"apps/d", "loose", QN_LINK_BLOB, QN_HOW_PUSHED, 400};
+    have((struct line){"pushed", 400, "loose", {0}});
+    qn_ok(qn_index_write(ix, put_shown, &again, &e), e);
+    again.days = 0;
+    qn_ok(qn_index_write(ix, put_shown, &again, &e), e);
+    collect(0);
+    ck_assert(shows("apps/d", QN_LINK_BLOB, "loose"));
+    expect("loose", true);
+}
+END_TEST
+
 START_TEST(pressure_takes_facts_only)
 {
     have((struct line){"facts", 1, "facts-a", {0}});
@@ -506,6 +568,7 @@ Suite *suite_gc(void)
     tcase_add_test(c, leases_protect);
     tcase_add_test(c, sweep_against_publishers);
     tcase_add_test(c, old_uploads_go);
+    tcase_add_test(c, what_local_repositories_show);
     tcase_add_test(c, check_makes_rows_follow_files);
     tcase_add_test(c, scrub_forgets_damage);
     tcase_add_test(c, killed_at_any_moment);
