@@ -106,6 +106,8 @@ static void unlink_conn(struct qn_conn *c)
 
 static void destroy(struct qn_conn *c)
 {
+    if (c->roomy)
+        atomic_fetch_sub(&c->h->roomy, 1);
     free(c->cn);
     free(c);
 }

@@ -34,6 +34,7 @@ struct qn_conn {
     int fd;
     uint32_t generation; /* tells a later connection with the same descriptor apart */
     unsigned listener;
+    bool roomy;   /* counts in h->roomy */
     bool started; /* the library has told that it serves it */
     bool local;   /* unix socket */
     bool trusted;
@@ -89,7 +90,8 @@ struct qn_http {
     int stop_fd;    /* eventfd: the acceptor ends */
     int control_fd; /* eventfd: the control thread looks again */
     _Atomic bool draining, stopping;
-    _Atomic uint64_t ids; /* requests that were given an id */
+    _Atomic unsigned roomy; /* connections with large buffers */
+    _Atomic uint64_t ids;   /* requests that were given an id */
     struct qn_http_stats stats;
 
     pthread_mutex_t lock; /* what follows, and the state of wakers */
@@ -155,7 +157,7 @@ void qn_http_on_connection(void *cls, struct MHD_Connection *mhd, void **context
                            enum MHD_ConnectionNotificationCode code);
 
 /* http_listen.c */
-/* Which group of daemons serves a listener. */
+/* Which group of daemons serves a listener; beyond so many connections with large buffers, the one without bit 1. */
 unsigned qn_http_group(const struct qn_http *h, const struct qn_listener *l);
 int qn_http_listen_open(struct qn_http *h, struct qn_err *e) QN_MUST_CHECK;
 void qn_http_listen_close(struct qn_http *h);

@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 #define BACKLOG    1024
-#define BATCH      64 /* connections accepted in a row on one socket */
-#define PAUSE_MS   50 /* between looks when no more connections are allowed */
-#define FIRST_FD   3  /* sd_listen_fds(3) */
+#define ROOMY_MAX  128u /* connections with large buffers: each keeps all of them while it lives */
+#define BATCH      64   /* connections accepted in a row on one socket */
+#define PAUSE_MS   50   /* between looks when no more connections are allowed */
+#define FIRST_FD   3    /* sd_listen_fds(3) */
 #define PASSED_MAX 64
 
 static struct qn_listener *add(struct qn_http *h, unsigned option, int fd)
@@ -189,7 +190,7 @@ unsigned qn_http_group(const struct qn_http *h, const struct qn_listener *l)
 /* Gives a socket to the next daemon of its group, which owns it from then on. */
 static void hand_over(struct qn_http *h, const struct qn_listener *l, int fd, const struct sockaddr *peer, socklen_t n)
 {
-    struct qn_workers *group = &h->group[qn_http_group(h, l)];
+    unsigned number = qn_http_group(h, l);
     int one = 1;
 
     struct qn_conn *c = qn_conn_new(h, fd, l, peer, n);
@@ -201,6 +202,12 @@ static void hand_over(struct qn_http *h, const struct qn_listener *l, int fd, co
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     }
+    if (number & 2u && atomic_fetch_add(&h->roomy, 1) >= ROOMY_MAX) {
+        atomic_fetch_sub(&h->roomy, 1);
+        number &= ~2u;
+    }
+    c->roomy = number & 2u;
+    struct qn_workers *group = &h->group[number];
     struct MHD_Daemon *d = group->daemon[group->next++ % h->worker_count];
     if (MHD_add_connection(d, fd, peer, n) != MHD_YES)
         qn_conn_free(c);

@@ -150,9 +150,11 @@ static int start(struct qn_http *h, struct qn_err *e)
     if (check_version(e) < 0 || qn_pool_new("http-io", h->options.io_threads, 1024, &h->io, e) < 0 ||
         qn_sender_new(h->worker_count, &h->sender, e) < 0 || qn_http_listen_open(h, e) < 0)
         return -1;
-    for (size_t i = 0; i < h->listener_count; i++)
-        if (start_group(h, qn_http_group(h, &h->listener[i]), e) < 0)
+    for (size_t i = 0; i < h->listener_count; i++) {
+        unsigned group = qn_http_group(h, &h->listener[i]);
+        if (start_group(h, group, e) < 0 || start_group(h, group & ~2u, e) < 0)
             return -1;
+    }
     return start_threads(h, e);
 }
 
