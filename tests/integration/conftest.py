@@ -160,7 +160,8 @@ class Quench(Process):
         upstream.update(config.pop("upstream", {}))
         self.config = {"listen": {"registry": [f"127.0.0.1:{self.registry}"], "mirror": [f"127.0.0.1:{self.mirror}"],
                                   "admin": [f"127.0.0.1:{self.admin}"], **config.pop("listen", {})},
-                       "storage": {"root": self.root}, "upstreams": [upstream], "default_upstream": "up.test"}
+                       "storage": {"root": self.root, **config.pop("storage", {})}, "upstreams": [upstream],
+                       "default_upstream": "up.test"}
         self.config.update(config)
         self.config_path = os.path.join(directory, "quench.yaml")
         with open(self.config_path, "w") as f:
