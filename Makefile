@@ -98,6 +98,7 @@ $(B)/quench: $(B)/daemon/main.o $(DAEMON_OBJ) $(B)/libquench.a
 
 # Files embedded with .incbin must rebuild their user.
 $(B)/lib/store/sql.o: lib/store/schema.sql
+$(B)/daemon/admin_snippet.o: $(wildcard conf/snippets/*/*)
 $(B)/daemon/%.o: EXTRA = -DQN_SOURCE_ROOT='"$(CURDIR)"'
 
 # --- tests -----------------------------------------------------------------------------------------------------

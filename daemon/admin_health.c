@@ -1,4 +1,5 @@
 /* Liveness, readiness, metrics, and the description of the API. */
+#include "api.h"
 #include "server.h"
 
 #include "base/clock.h"
@@ -108,45 +109,8 @@ void qn_endpoint_metrics(struct qn_exchange *x, struct qn_http_request *r)
     qn_http_respond(r, 200, fields, qn_buf_view(&b));
 }
 
-/* The same rows that requests are matched against, as OpenAPI 3.1. */
 void qn_endpoint_openapi(struct qn_exchange *x, struct qn_http_request *r)
 {
-    json_t *root = json_object(), *info = json_object(), *paths = json_object();
-    size_t n;
-    const struct qn_endpoint *p = qn_endpoints(&n);
-
     (void)x;
-    qn_json_set_c(root, "openapi", "3.1.0");
-    qn_json_set_c(info, "title", "Quench admin API");
-    qn_json_set_c(info, "version", QN_VERSION);
-    qn_json_set(root, "info", info);
-    qn_json_set(root, "paths", paths);
-    for (size_t i = 0; i < n; i++) {
-        if (!(p[i].listeners & 1u << QN_LISTEN_ADMIN))
-            continue;
-        char path[128];
-        size_t k = 0;
-        for (const char *c = p[i].pattern; *c && k + 1 < sizeof path; c++)
-            path[k++] = *c == '<' ? '{' : *c == '>' ? '}' : *c;
-        path[k] = '\0';
-        json_t *item = json_object_get(paths, path);
-        if (!item) {
-            qn_json_set(paths, path, json_object());
-            item = json_object_get(paths, path);
-        }
-        struct qn_str rest = qn_str_c(p[i].methods), method;
-        while (qn_str_word(&rest, &method)) {
-            char lower[16];
-            size_t m = 0;
-            for (; m < method.n && m + 1 < sizeof lower; m++)
-                lower[m] = (char)(method.p[m] | 0x20);
-            lower[m] = '\0';
-            json_t *op = json_object(), *ok = json_object();
-            qn_json_set_c(op, "summary", p[i].summary);
-            qn_json_set(op, "responses", json_pack("{s:o}", "default", ok));
-            qn_json_set_c(ok, "description", p[i].summary);
-            qn_json_set(item, lower, op);
-        }
-    }
-    qn_http_respond_json(r, 200, NULL, root);
+    qn_http_respond_json(r, 200, NULL, qn_api_document());
 }

@@ -18,6 +18,7 @@ struct qn_cache {
     struct qn_map map;
     struct entry *all;
     size_t bytes, max_bytes;
+    uint64_t generation; /* of every entry */
 };
 
 struct qn_cache *qn_cache_new(size_t max_bytes)
@@ -61,27 +62,33 @@ void qn_cache_free(struct qn_cache *c)
     free(c);
 }
 
-struct qn_http_shared *qn_cache_get(struct qn_cache *c, const char *key)
+struct qn_http_shared *qn_cache_get(struct qn_cache *c, uint64_t generation, const char *key)
 {
     struct qn_http_shared *s = NULL;
 
     pthread_mutex_lock(&c->lock);
-    struct entry *en = qn_map_get(&c->map, qn_str_c(key));
+    struct entry *en = generation == c->generation ? qn_map_get(&c->map, qn_str_c(key)) : NULL;
     if (en && en->shared && en->expires > qn_time_now())
         s = qn_http_shared_ref(en->shared);
     pthread_mutex_unlock(&c->lock);
     return s;
 }
 
-void qn_cache_put(struct qn_cache *c, const char *key, struct qn_http_shared *s, size_t bytes, int64_t expires)
+void qn_cache_put(struct qn_cache *c, uint64_t generation, const char *key, struct qn_http_shared *s, size_t bytes,
+                  int64_t expires)
 {
     struct qn_err e;
 
     if (expires <= qn_time_now() || bytes > c->max_bytes / 8)
         return;
     pthread_mutex_lock(&c->lock);
-    if (c->bytes + bytes > c->max_bytes || c->map.n >= 60000)
+    if (generation < c->generation) { /* found under what was decided otherwise since */
+        pthread_mutex_unlock(&c->lock);
+        return;
+    }
+    if (generation > c->generation || c->bytes + bytes > c->max_bytes || c->map.n >= 60000)
         clear_locked(c);
+    c->generation = generation;
     struct entry *en = qn_map_get(&c->map, qn_str_c(key));
     if (!en) {
         en = qn_new(struct entry);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "service/upkeep.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -32,31 +33,6 @@ static void raise_files(uint64_t connections)
     (void)setrlimit(RLIMIT_NOFILE, &r);
 }
 
-static void collect(struct qn_server *s)
-{
-    const struct qn_settings *c = s->settings;
-    struct qn_gc_options o = {.keep_sources = c->keep_sources,
-                              .keep_derivations = c->keep_derivations,
-                              .upload_ttl = c->upload_ttl,
-                              .max_size = c->max_size,
-                              .uploads = s->site->uploads,
-                              .stop = &s->site->stopping};
-    struct qn_gc_result result;
-    struct qn_err e;
-    char removed[24], freed[24];
-
-    if (qn_gc(s->site->store, s->site->index, &o, &result, &e) < 0) {
-        qn_log_err(QN_LOG_WARN, "collection failed", &e, NULL);
-        return;
-    }
-    snprintf(removed, sizeof removed, "%llu", (unsigned long long)result.removed);
-    snprintf(freed, sizeof freed, "%llu", (unsigned long long)result.freed);
-    if (result.removed)
-        qn_cache_clear(s->cache);
-    qn_log(result.still_full ? QN_LOG_WARN : QN_LOG_INFO, "collected", "blobs", removed, "bytes", freed, "full",
-           result.still_full ? "yes" : NULL, NULL);
-}
-
 /* Until SIGTERM or SIGINT; storage is collected now and then. */
 static void run(struct qn_server *s, int signals)
 {
@@ -72,7 +48,7 @@ static void run(struct qn_server *s, int signals)
             break;
         if (qn_time_now() < next)
             continue;
-        collect(s);
+        qn_upkeep_run(s->site, QN_UPKEEP_GC);
         next = qn_time_now() + COLLECT_EVERY;
     }
 }

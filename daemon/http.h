@@ -108,6 +108,8 @@ bool qn_http_query(const struct qn_http_request *r, const char *key, struct qn_s
 /* Every value of a query key ("tag" may stand more than once), in order; stops when `each` returns false. */
 void qn_http_query_each(const struct qn_http_request *r, const char *key, bool (*each)(void *arg, struct qn_str value),
                         void *arg);
+/* Every key of the query, in order; stops when `each` returns false. */
+void qn_http_query_keys(const struct qn_http_request *r, bool (*each)(void *arg, struct qn_str key), void *arg);
 int qn_http_kind(const struct qn_http_request *r);
 bool qn_http_is_tls(const struct qn_http_request *r);
 const char *qn_http_id(const struct qn_http_request *r); /* X-Request-Id if it was [A-Za-z0-9._-]{1,63}, or made here */
@@ -184,6 +186,8 @@ struct qn_http_shared;
 struct qn_http_shared *qn_http_shared_new(unsigned status, const struct qn_http_field *fields, struct qn_str body);
 struct qn_http_shared *qn_http_shared_ref(struct qn_http_shared *s);
 void qn_http_shared_unref(struct qn_http_shared *s); /* NULL is fine */
+/* Its entity tag without the quotes; empty when it has none. Lives as long as the response. */
+struct qn_str qn_http_shared_tag(const struct qn_http_shared *s);
 void qn_http_respond_shared(struct qn_http_request *r, struct qn_http_shared *s);
 
 /* A file of `size` bytes; takes `fd`. Handles HEAD, If-None-Match (against an ETag among the fields), Range and

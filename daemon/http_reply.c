@@ -264,6 +264,12 @@ struct qn_http_shared *qn_http_shared_ref(struct qn_http_shared *s)
     return s;
 }
 
+struct qn_str qn_http_shared_tag(const struct qn_http_shared *s)
+{
+    struct qn_str tag = s->etag ? qn_str_c(s->etag) : QN_STR("");
+    return tag.n >= 2 ? qn_str_head(qn_str_from(tag, 1), tag.n - 2) : tag;
+}
+
 void qn_http_shared_unref(struct qn_http_shared *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) > 1)

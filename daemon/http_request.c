@@ -232,6 +232,13 @@ void qn_http_query_each(const struct qn_http_request *r, const char *key, bool (
     qn_target_query_each(&r->target, key, each, arg);
 }
 
+void qn_http_query_keys(const struct qn_http_request *r, bool (*each)(void *arg, struct qn_str key), void *arg)
+{
+    for (unsigned i = 0; i < r->target.query_count; i++)
+        if (!each(arg, r->target.query[i].key))
+            return;
+}
+
 int qn_http_kind(const struct qn_http_request *r)
 {
     return r->h->listen[r->conn->listener].kind;

@@ -91,7 +91,7 @@ static bool respond_small(struct qn_exchange *x, struct qn_http_request *r, cons
         struct qn_http_shared *s = qn_http_shared_new(200, fields, qn_str_n(bytes, size));
         snprintf(key, sizeof key, "b|%s|%.*s", x->route.repo, QN_FMT(x->arg[1]));
         if (!x->route.local) /* what is deleted there is gone at once */
-            qn_cache_put(x->server->cache, key, s, size + 1024, qn_time_now() + SMALL_TTL);
+            qn_cache_put(x->server->cache, x->generation, key, s, size + 1024, qn_time_now() + SMALL_TTL);
         qn_http_respond_shared(r, s);
         qn_http_shared_unref(s);
         close(fd);
@@ -108,7 +108,7 @@ static bool from_memory(struct qn_exchange *x, struct qn_http_request *r)
     if (qn_http_header(r, "Range", &ignored))
         return false;
     snprintf(key, sizeof key, "b|%s|%.*s", x->route.repo, QN_FMT(x->arg[1]));
-    struct qn_http_shared *s = qn_cache_get(x->server->cache, key);
+    struct qn_http_shared *s = qn_cache_get(x->server->cache, x->generation, key);
     if (s)
         qn_http_respond_shared(r, s);
     qn_http_shared_unref(s);

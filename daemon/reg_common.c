@@ -165,7 +165,7 @@ bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct 
     if (x->route.repo[0])
         return true;
     if (qn_route(x->server->settings, qn_is_mirror(r), x->arg[0], ns, &x->route, &e) == 0) {
-        x->policy = qn_settings_policy(x->server->settings, qn_str_c(x->route.name), tag);
+        x->policy = qn_site_policy(x->server->site, qn_str_c(x->route.name), tag);
         return true;
     }
     if (e.code == QN_E_NAME_INVALID)

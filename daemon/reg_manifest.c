@@ -143,7 +143,8 @@ static void respond_manifest(struct qn_exchange *x, struct qn_http_request *r, s
     struct qn_http_shared *shared = make_answer(x, s, qn_buf_view(&b));
     /* As from_memory() asks for it. What is deleted or moved in a local repository is so at once. */
     if (!x->route.local && cache_key(r, s->tag && wants_child(r), key))
-        qn_cache_put(x->server->cache, key, shared, b.n + 1024, fresh_until);
+        qn_cache_put(x->server->cache, x->generation, key, shared, b.n + 1024, fresh_until);
+    qn_note_pull(x, r, &s->digest);
     qn_http_respond_shared(r, shared);
     qn_http_shared_unref(shared);
 }
@@ -181,8 +182,10 @@ static bool fill(struct held *h, struct qn_http_request *r)
         qn_exchange_wait(h->x, r, false, h->deadline);
         return false;
     }
-    if (a && a->kind == QN_ANSWER_MANIFEST && qn_site_read(h->x->server->site, &a->digest, &h->body, &e) == 0)
+    if (a && a->kind == QN_ANSWER_MANIFEST && qn_site_read(h->x->server->site, &a->digest, &h->body, &e) == 0) {
+        qn_note_pull(h->x, r, &a->digest);
         return true;
+    }
     enum qn_denial d = a && a->kind == QN_ANSWER_DENIED ? a->denial : QN_DENY_STILL_HARDENING;
     const char *message =
         a && a->kind == QN_ANSWER_DENIED ? a->message : "the image is still being hardened; pull it again";
@@ -303,6 +306,9 @@ static bool quick_digest(struct qn_exchange *x, struct qn_http_request *r, const
             qn_index_manifest_get(tx, d, &m, &known, &e) < 0)
             qn_log_err(QN_LOG_ERROR, "index not readable", &e, NULL);
     }
+    /* What a policy wants approved is looked at more closely, by a pull. */
+    if (linked && link.how == QN_HOW_HARDENED && x->policy->manual)
+        linked = false;
     bool answered = denied || (linked && known && qn_blob_stat(site->store, d, &size, &e) == 0);
     if (denied) {
         char digest[QN_DIGEST_TEXT];
@@ -371,10 +377,20 @@ static void answer_local(struct qn_exchange *x, struct qn_http_request *r, struc
 static bool from_memory(struct qn_exchange *x, struct qn_http_request *r, bool tag)
 {
     char key[1024];
+    struct qn_digest d;
+    struct qn_err e;
 
     if (!cache_key(r, tag && wants_child(r), key))
         return false;
-    struct qn_http_shared *s = qn_cache_get(x->server->cache, key);
+    struct qn_http_shared *s = qn_cache_get(x->server->cache, x->generation, key);
+    if (s && x->server->site->settings->log_pulls) {
+        if (!qn_exchange_route(x, r, tag ? x->arg[1] : QN_STR(""))) { /* answered */
+            qn_http_shared_unref(s);
+            return true;
+        }
+        if (qn_digest_parse(qn_http_shared_tag(s), &d, &e) == 0)
+            qn_note_pull(x, r, &d);
+    }
     if (s)
         qn_http_respond_shared(r, s);
     qn_http_shared_unref(s);

@@ -6,10 +6,16 @@
 #define A (1u << QN_LISTEN_ADMIN)
 #define P (1u << QN_LISTEN_METRICS)
 
+#define API_BODY 65536u
+
 static const struct qn_endpoint endpoints[] = {
 #define X(pattern, listeners, methods, handler, body, role, summary)                                                   \
-    {pattern, listeners, methods, qn_endpoint_##handler, body, role, summary},
+    {pattern, listeners, methods, qn_endpoint_##handler, body, role, summary, #handler, "", "", ""},
 #include "routes.def"
+#undef X
+#define X(pattern, methods, handler, role, query, in, out, summary)                                                    \
+    {pattern, A, methods, qn_endpoint_##handler, sizeof in > 1 ? API_BODY : 0, role, summary, #handler, query, in, out},
+#include "api.def"
 #undef X
 };
 

@@ -1,5 +1,7 @@
 #include "server.h"
 
+#include "api.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -13,7 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CACHE_BYTES (64u << 20)
+#define CACHE_BYTES   (64u << 20)
+#define ADMIN_THREADS 4
+#define ADMIN_QUEUE   256
 
 bool qn_is_mirror(const struct qn_http_request *r)
 {
@@ -140,6 +144,7 @@ static void on_begin(void *ctx, struct qn_http_request *r)
 
     x->server = ctx;
     x->started = qn_time_mono_ms();
+    x->generation = qn_site_generation(x->server->site);
     qn_http_set_user(r, x);
     x->endpoint = qn_endpoint_find(qn_http_kind(r), qn_str_c(qn_http_method_text(r)), qn_http_path(r), x->arg, &other);
     if (!qn_http_has_body(r, &length))
@@ -151,7 +156,32 @@ static void on_begin(void *ctx, struct qn_http_request *r)
             qn_push_begin(x, r);
         else if (x->endpoint->body)
             qn_http_body_buffer(r, x->endpoint->body);
+        else if (x->endpoint->out[0])
+            qn_respond_error(r, QN_E_MALFORMED, "this request has no body");
     }
+}
+
+/* Query and body of the admin API against their rows. */
+static bool check_request(struct qn_exchange *x, struct qn_http_request *r)
+{
+    struct qn_str type;
+    struct qn_err e;
+
+    x->checked = true;
+    if (qn_api_check_query(x->endpoint, r, &e) < 0) {
+        qn_respond_error(r, e.code, e.msg);
+        return false;
+    }
+    if (qn_http_body(r).n && qn_http_header(r, "Content-Type", &type) &&
+        !qn_str_ieq(qn_media_type_essence(type), QN_STR("application/json"))) {
+        qn_respond_error(r, QN_E_UNSUPPORTED, "the body must be application/json");
+        return false;
+    }
+    if (qn_api_body(x->endpoint, qn_http_body(r), &x->body, &e) < 0) {
+        qn_respond_error(r, e.code, e.msg);
+        return false;
+    }
+    return true;
 }
 
 static void on_handle(void *ctx, struct qn_http_request *r)
@@ -169,7 +199,7 @@ static void on_handle(void *ctx, struct qn_http_request *r)
         const struct qn_err *bad = qn_http_body_error(r);
         if (bad && x->endpoint->body != QN_BODY_PUSH)
             qn_respond_error(r, bad->code, bad->msg);
-        else
+        else if (x->checked || !x->endpoint->out[0] || check_request(x, r))
             x->endpoint->handle(x, r);
     }
     qn_log_request(NULL);
@@ -185,6 +215,8 @@ static void on_end(void *ctx, struct qn_http_request *r)
     qn_pull_release(x->pull);
     qn_denied_release(x->denied);
     qn_push_abandon(x);
+    qn_work_release(x->work);
+    json_decref(x->body);
     free(x);
     qn_http_set_user(r, NULL);
 }
@@ -298,7 +330,9 @@ int qn_server_new(struct qn_site *site, struct qn_server **out, struct qn_err *e
     s->settings = site->settings;
     s->started = qn_time_now();
     s->cache = qn_cache_new(CACHE_BYTES);
-    int r = admin_token(s, e) < 0 ? -1 : open_listeners(s, &l, e);
+    int r = qn_pool_new("admin", ADMIN_THREADS, ADMIN_QUEUE, &s->admin, e);
+    if (r == 0)
+        r = admin_token(s, e) < 0 ? -1 : open_listeners(s, &l, e);
     for (size_t i = 0; i < l.n; i++) {
         char port[16];
         snprintf(port, sizeof port, "%u", r == 0 ? qn_http_port(s->http, i) : 0);
@@ -325,6 +359,7 @@ void qn_server_free(struct qn_server *s)
 {
     if (!s)
         return;
+    qn_pool_free(s->admin); /* what it wakes is still there */
     qn_http_free(s->http);
     qn_cache_free(s->cache);
     free(s);

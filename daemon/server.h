@@ -14,7 +14,8 @@ struct qn_server {
     const struct qn_settings *settings;
     struct qn_http *http;
     struct qn_cache *cache;
-    char token[80]; /* of ROOT/admin.token when the configuration has none */
+    struct qn_pool *admin; /* threads of the admin API that may wait */
+    char token[80];        /* of ROOT/admin.token when the configuration has none */
     int64_t started;
 };
 
@@ -26,7 +27,9 @@ struct qn_exchange {
     const struct qn_endpoint *endpoint;
     struct qn_str arg[3]; /* the parts of the path that the pattern leaves open */
     int64_t started;      /* monotonic ms */
+    uint64_t generation;  /* of answers kept in memory, when the request began */
     int step;             /* the handler's own */
+    bool checked;         /* admin: query and body are as described */
     struct qn_route route;
     const struct qn_policy *policy;
     struct qn_pull *pull;
@@ -35,8 +38,10 @@ struct qn_exchange {
     char upload_id[QN_UPLOAD_ID];
     bool orphan; /* the upload is known to this request alone */
     struct qn_push *push;
-    const char *actor; /* admin: the token's name */
-    int role;          /* admin */
+    const char *actor;    /* admin: the token's name */
+    int role;             /* admin */
+    json_t *body;         /* admin: the checked body, or NULL; owned */
+    struct qn_work *work; /* admin: what runs on a thread that may wait */
 };
 
 #define QN_BODY_PUSH SIZE_MAX
@@ -49,6 +54,8 @@ struct qn_endpoint {
     size_t body; /* most bytes of a request body; 0: none; QN_BODY_PUSH: qn_push_begin() decides */
     int role;    /* least admin role; 0: none needed */
     const char *summary;
+    const char *name;             /* of the handler */
+    const char *query, *in, *out; /* of the admin API: as in api.def; "" for none */
 };
 
 /* Opens the listeners of the settings. Free with qn_server_free(). */
@@ -98,14 +105,23 @@ json_t *qn_referrer_json(const struct qn_row_referrer *row);
 /* Takes `manifests`; `link` may be NULL. */
 void qn_respond_referrers(struct qn_http_request *r, json_t *manifests, bool filtered, const char *link);
 
+/* Records a pull when audit.pulls asks for it. */
+void qn_note_pull(struct qn_exchange *x, struct qn_http_request *r, const struct qn_digest *served);
+
+/* Gives up the interest in work of the admin API. NULL is fine. */
+struct qn_work;
+void qn_work_release(struct qn_work *w);
 /* Gives up the interest in a denial that is being recorded. NULL is fine. */
 void qn_denied_release(struct qn_denied *d);
 
 /* --- answers kept in memory --------------------------------------------------------------------------------------- */
-/* A response kept under a key until a time; NULL when there is none. The caller gets a reference. */
-struct qn_http_shared *qn_cache_get(struct qn_cache *c, const char *key);
-/* Keeps a response (a reference of its own) of `bytes` until `expires` (seconds since 1970). */
-void qn_cache_put(struct qn_cache *c, const char *key, struct qn_http_shared *s, size_t bytes, int64_t expires);
+/* A response kept under a key until a time; NULL when there is none of this generation (qn_site_generation). The caller
+ * gets a reference. */
+struct qn_http_shared *qn_cache_get(struct qn_cache *c, uint64_t generation, const char *key);
+/* Keeps a response (a reference of its own) of `bytes` until `expires` (seconds since 1970). One of an older generation
+ * than is kept already is not; a newer one makes what is kept void. */
+void qn_cache_put(struct qn_cache *c, uint64_t generation, const char *key, struct qn_http_shared *s, size_t bytes,
+                  int64_t expires);
 void qn_cache_clear(struct qn_cache *c);
 struct qn_cache *qn_cache_new(size_t max_bytes);
 void qn_cache_free(struct qn_cache *c);
@@ -141,5 +157,23 @@ QN_ENDPOINT(job_retry);
 QN_ENDPOINT(policies);
 QN_ENDPOINT(upstreams);
 QN_ENDPOINT(gc);
+QN_ENDPOINT(scrub);
+QN_ENDPOINT(image_delete);
+QN_ENDPOINT(diff);
+QN_ENDPOINT(explain);
+QN_ENDPOINT(approve);
+QN_ENDPOINT(reject);
+QN_ENDPOINT(pin);
+QN_ENDPOINT(tag_history);
+QN_ENDPOINT(tag_rollback);
+QN_ENDPOINT(tag_freeze);
+QN_ENDPOINT(tag_thaw);
+QN_ENDPOINT(overrides);
+QN_ENDPOINT(override_post);
+QN_ENDPOINT(override_delete);
+QN_ENDPOINT(policy_explain);
+QN_ENDPOINT(packages);
+QN_ENDPOINT(snippet);
+QN_ENDPOINT(audit);
 
 #endif

@@ -158,7 +158,7 @@ void qn_inflate_fini(struct qn_inflate *self)
     self->state = NULL;
 }
 
-/* --- gzip: header and trailer, byte by byte ----------------------------------------------------------------- */
+/* --- gzip: header and trailer, byte by byte ----------------------------------------------------------------------- */
 
 /* Goes to the next part of the header that the flags announce, or to the data. */
 static void next_part(struct qn_inflate_state *st)
@@ -292,7 +292,7 @@ static int wrapper_byte(struct qn_inflate *self, uint8_t byte, struct qn_err *e)
     return header_byte(self, byte, e);
 }
 
-/* --- gzip: data ------------------------------------------------------------------------------------------------ */
+/* --- gzip: data --------------------------------------------------------------------------------------------------- */
 
 static int member_data(struct qn_inflate *self, const uint8_t *p, size_t n, const struct qn_sink *out, struct qn_err *e)
 {
@@ -425,7 +425,7 @@ static int gzip_feed(struct qn_inflate *self, const uint8_t *p, size_t n, const 
     return 0;
 }
 
-/* --- zstd ------------------------------------------------------------------------------------------------------ */
+/* --- zstd --------------------------------------------------------------------------------------------------------- */
 
 /* Collects the magic number in front of a frame: libzstd would also try formats from before its first release. */
 static int zstd_magic(struct qn_inflate *self, uint8_t byte, struct qn_err *e)
@@ -493,7 +493,7 @@ static int zstd_feed(struct qn_inflate *self, const uint8_t *p, size_t n, const 
     return 0;
 }
 
-/* --- the stream ------------------------------------------------------------------------------------------------ */
+/* --- the stream --------------------------------------------------------------------------------------------------- */
 
 static int plain_feed(struct qn_inflate *self, const uint8_t *p, size_t n, const struct qn_sink *out, struct qn_err *e)
 {

@@ -64,7 +64,7 @@ int qn_tar_pax_check(struct qn_str pax, bool global, struct qn_err *e)
     return 0;
 }
 
-/* --- header fields --------------------------------------------------------------------------------------------- */
+/* --- header fields ------------------------------------------------------------------------------------------------ */
 
 struct qn_str qn_tar_text(const uint8_t *block, size_t off, size_t n)
 {
@@ -144,7 +144,7 @@ int qn_tar_checksum(const uint8_t *block, struct qn_err *e)
     return 0;
 }
 
-/* --- the entry ------------------------------------------------------------------------------------------------- */
+/* --- the entry ---------------------------------------------------------------------------------------------------- */
 
 static int id_field(const uint8_t *h, size_t off, size_t n, const char *what, uint32_t *out, struct qn_err *e)
 {

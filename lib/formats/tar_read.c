@@ -57,7 +57,7 @@ static bool all_zero(const uint8_t *p, size_t n)
     return true;
 }
 
-/* --- extension headers ----------------------------------------------------------------------------------------- */
+/* --- extension headers -------------------------------------------------------------------------------------------- */
 
 static bool ext_seen(const struct qn_tar_read_state *st, char type)
 {
@@ -139,7 +139,7 @@ static int take_ext(struct qn_tar_read_state *st, const uint8_t *p, size_t n, st
     return 0;
 }
 
-/* --- entries --------------------------------------------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------------------------------------------------ */
 
 static int end_entry(struct qn_tar_read_state *st, struct qn_err *e)
 {
@@ -243,7 +243,7 @@ static int take_block(struct qn_tar_read_state *st, struct qn_err *e)
     return take_header(st, e);
 }
 
-/* --- the stream ------------------------------------------------------------------------------------------------ */
+/* --- the stream --------------------------------------------------------------------------------------------------- */
 
 /* Steps that need no further byte: empty payloads and paddings. */
 static int settle(struct qn_tar_read_state *st, struct qn_err *e)

@@ -26,7 +26,7 @@ static int map_number(struct qn_str s, uint64_t *out, struct qn_err *e)
     return 0;
 }
 
-/* --- GNU type 'S' ---------------------------------------------------------------------------------------------- */
+/* --- GNU type 'S' ------------------------------------------------------------------------------------------------- */
 
 static int gnu_segments(struct qn_tar_read_state *st, const uint8_t *at, size_t n, struct qn_err *e)
 {
@@ -70,7 +70,7 @@ int qn_tar_sparse_block(struct qn_tar_read_state *st, const uint8_t *block, stru
     return gnu_segments(st, block, IN_BLOCK, e);
 }
 
-/* --- pax ------------------------------------------------------------------------------------------------------- */
+/* --- pax ---------------------------------------------------------------------------------------------------------- */
 
 /* 0.0: offset and numbytes records alternate. */
 static int map_00(struct qn_tar_read_state *st, struct qn_err *e)

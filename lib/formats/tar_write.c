@@ -16,7 +16,7 @@ int qn_tar_write_end(struct qn_buf *out, struct qn_err *e)
     return qn_buf_zero(out, 2 * QN_TAR_BLOCK, e);
 }
 
-/* --- header fields --------------------------------------------------------------------------------------------- */
+/* --- header fields ------------------------------------------------------------------------------------------------ */
 
 /* Octal digits and a NUL; false, and zero in the field, when the number does not fit. */
 static bool octal(char *h, size_t off, size_t n, uint64_t v)
@@ -63,7 +63,7 @@ static void finish_header(char *h, char type)
     octal(h, 148, 7, sum);
 }
 
-/* --- pax records ----------------------------------------------------------------------------------------------- */
+/* --- pax records -------------------------------------------------------------------------------------------------- */
 
 static int put_record(struct qn_buf *b, struct qn_str key, struct qn_str value, struct qn_err *e)
 {
@@ -144,7 +144,7 @@ static int kept_records(const struct qn_tar_entry *entry, const struct qn_tar_ed
     return r < 0 ? qn_fail(e, QN_E_MALFORMED, "pax records are not well-formed") : 0;
 }
 
-/* --- the entry ------------------------------------------------------------------------------------------------- */
+/* --- the entry ---------------------------------------------------------------------------------------------------- */
 
 static char type_flag(enum qn_tar_type type)
 {

@@ -5,7 +5,7 @@
 
 #define MAGIC "QNPL1" /* with its NUL */
 
-/* --- encoder --------------------------------------------------------------------------------------------------- */
+/* --- encoder ------------------------------------------------------------------------------------------------------ */
 
 void qn_pieces_init(struct qn_pieces *self, size_t max)
 {
@@ -155,7 +155,7 @@ int qn_pieces_finish(struct qn_pieces *self, struct qn_str *out, struct qn_err *
     return 0;
 }
 
-/* --- decoder --------------------------------------------------------------------------------------------------- */
+/* --- decoder ------------------------------------------------------------------------------------------------------ */
 
 /* Sets `bad` for numbers beyond 64 bits or not in their shortest form. */
 static uint64_t get_leb(struct qn_cur *c)

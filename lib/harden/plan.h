@@ -94,7 +94,7 @@ void qn_plan_fini(struct qn_plan *p);
 /* Whether anything at all is changed. */
 bool qn_plan_empty(const struct qn_plan *p);
 
-/* --- for rules: propose changes; a reason is required. In a rule that may only report, nothing is changed. ------ */
+/* --- for rules: propose changes; a reason is required. In a rule that may only report, nothing is changed. -------- */
 /* Removes one node that is not a directory. */
 int qn_plan_remove(struct qn_plan *p, uint32_t node, const char *because, struct qn_err *e) QN_MUST_CHECK;
 /* Removes what is below a node, and the node; directories go when everything in them goes. `keep` (may be NULL) tells
@@ -124,7 +124,7 @@ int qn_plan_finding(struct qn_plan *p, const char *check, enum qn_level level, b
 /* The rule as a whole does nothing, and says why. */
 int qn_plan_back_off(struct qn_plan *p, struct qn_err *e, const char *fmt, ...) QN_PRINTF(3, 4) QN_MUST_CHECK;
 
-/* --- what the plan says so far ----------------------------------------------------------------------------------- */
+/* --- what the plan says so far ------------------------------------------------------------------------------------ */
 static inline bool qn_plan_kept(const struct qn_plan *p, uint32_t node)
 {
     return p->fate[node].removed == 0;
@@ -140,7 +140,7 @@ bool qn_plan_policy_keeps(const struct qn_plan *p, struct qn_str path);
  * not change it. */
 int qn_plan_keepset(struct qn_plan *p, const struct qn_keepset **out, struct qn_err *e) QN_MUST_CHECK;
 
-/* --- stages of qn_plan_make(), apart for tests ------------------------------------------------------------------- */
+/* --- stages of qn_plan_make(), apart for tests -------------------------------------------------------------------- */
 /* Undoes what would break something that stays. */
 int qn_plan_check(struct qn_plan *p, struct qn_err *e) QN_MUST_CHECK;
 /* Makes dpkg and apk databases say what is left. */

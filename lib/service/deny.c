@@ -19,6 +19,8 @@ static const struct {
     [QN_DENY_STILL_HARDENING] = {"still-hardening", 503, QN_E_BUSY},
     [QN_DENY_QUEUE_FULL] = {"queue-full", 429, QN_E_BUSY},
     [QN_DENY_STORAGE_FULL] = {"storage-full", 503, QN_E_NO_SPACE},
+    [QN_DENY_NOT_APPROVED] = {"not-approved", 403, QN_E_DENIED},
+    [QN_DENY_REJECTED] = {"rejected", 403, QN_E_DENIED},
 };
 
 const char *qn_denial_name(enum qn_denial d)

@@ -22,7 +22,9 @@ enum qn_denial {
     QN_DENY_HARDENING_FAILED,
     QN_DENY_STILL_HARDENING,
     QN_DENY_QUEUE_FULL,
-    QN_DENY_STORAGE_FULL
+    QN_DENY_STORAGE_FULL,
+    QN_DENY_NOT_APPROVED,
+    QN_DENY_REJECTED
 };
 
 /* "policy", "unknown-upstream", ... the public slug. */

@@ -127,8 +127,9 @@ static int check_platform(const struct source *s, const struct qn_manifest *m, s
                    qn_platform_text(&c.platform, text), s->site->settings->platform_list);
 }
 
-static int derive_image(const struct qn_job_run *run, const struct qn_subject *s, struct qn_derived *out,
-                        struct qn_err *e)
+/* `look` (may be NULL): only looked at, not hardened. */
+static int derive_image(const struct qn_job_run *run, const struct qn_subject *s, const struct qn_look *look,
+                        struct qn_derived *out, struct qn_err *e)
 {
     struct qn_site *site = run->site;
     struct source src = {site, &s->route, run};
@@ -144,6 +145,9 @@ static int derive_image(const struct qn_job_run *run, const struct qn_subject *s
                                 .deadline_ms = run->deadline_ms,
                                 .cancel = run->cancel,
                                 .engine = site->engine,
+                                .plan_only = look != NULL,
+                                .question = look ? look->question : NULL,
+                                .contents = look && look->contents,
                                 .progress = {on_progress, (void *)(uintptr_t)run}};
     char media_type[QN_ROW_MEDIA];
     qn_auto_buf struct qn_buf bytes = {0};
@@ -151,6 +155,10 @@ static int derive_image(const struct qn_job_run *run, const struct qn_subject *s
 
     qn_buf_init(&bytes, site->settings->limits.manifest_size);
     qn_derive_store_cache(site, &env.cache);
+    if (look && look->contents) { /* facts with hashes of contents are others than those that are kept */
+        env.cache.facts_get = NULL;
+        env.cache.facts_put = NULL;
+    }
     run->progress(run->ctx, "fetch", 0, 0);
     if (qn_site_need_manifest(site, &s->route, &s->source, &bytes, media_type, e) < 0)
         return qn_err_wrap(e, "manifest");
@@ -161,6 +169,29 @@ static int derive_image(const struct qn_job_run *run, const struct qn_subject *s
     if (check_platform(&src, &m, e) < 0)
         return -1;
     return qn_derive(&env, &ops, &policy, qn_buf_view(&bytes), qn_str_c(media_type), out, e);
+}
+
+static void no_progress(void *ctx, const char *stage, uint64_t done, uint64_t total)
+{
+    (void)ctx, (void)stage, (void)done, (void)total;
+}
+
+int qn_look(struct qn_site *site, const struct qn_subject *s, const struct qn_look *look, struct qn_derived *out,
+            struct qn_err *e)
+{
+    const struct qn_job_run run = {.site = site,
+                                   .subject = s,
+                                   .cancel = &site->stopping,
+                                   .deadline_ms = qn_time_mono_ms() + (int64_t)site->settings->job_time * 1000,
+                                   .progress = no_progress};
+    return derive_image(&run, s, look, out, e);
+}
+
+void qn_look_env(struct qn_site *site, struct qn_derive_env *out)
+{
+    *out = (struct qn_derive_env){.workers = site->workers,
+                                  .limits = site->settings->limits,
+                                  .deadline_ms = qn_time_mono_ms() + (int64_t)site->settings->job_time * 1000};
 }
 
 /* --- one derivation, however many jobs want it -------------------------------------------------------------------- */
@@ -209,7 +240,7 @@ static int attempt(const struct qn_job_run *run, const struct qn_subject *s, str
         return qn_derivation_failed(run->site, &row, &refused, out, e);
     }
     struct qn_err why;
-    if (derive_image(run, s, &d, &why) < 0)
+    if (derive_image(run, s, NULL, &d, &why) < 0)
         return qn_derivation_failed(run->site, &row, &why, out, e);
     run->progress(run->ctx, "commit", 0, 0);
     if (qn_derivation_done(run->site, s, &row, &d, &why) < 0)

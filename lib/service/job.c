@@ -1,3 +1,4 @@
+#include "decide.h"
 #include "job.h"
 
 #include "base/clock.h"
@@ -174,6 +175,16 @@ static void log_end(const struct qn_job *job, const struct qn_outcome *o, int64_
                qn_state_name(o->state), "reason", qn_denial_name(o->denial), "error", o->message, "ms", ms, NULL);
 }
 
+/* Somebody has to look at it: the list of what waits has it from now on. */
+static void await_approval(struct qn_job *job, const struct qn_outcome *o)
+{
+    struct qn_err e;
+
+    if (o->state == QN_STATE_DONE && job->subject.policy->manual && job->subject.tag[0] &&
+        job->subject.policy->mode == QN_MODE_ENFORCE && qn_approval_open(job->site, &job->subject, o, NULL, &e) < 0)
+        qn_log_err(QN_LOG_WARN, "not recorded that an image awaits approval", &e, "job", job->id, NULL);
+}
+
 static void run(void *arg)
 {
     struct qn_job *job = arg;
@@ -196,6 +207,7 @@ static void run(void *arg)
         job->row.attempts++;
         save_row(job, &job->row);
         qn_harden(&r, &o);
+        await_approval(job, &o);
     }
     atomic_fetch_add(o.state == QN_STATE_DONE     ? &site->counters.jobs_done
                      : o.state == QN_STATE_DENIED ? &site->counters.jobs_denied

@@ -14,6 +14,7 @@ struct qn_subject {
     const struct qn_policy *policy;
     struct qn_digest source;
     char media_type[QN_ROW_MEDIA];
+    char tag[QN_ROW_TAG];       /* "" when it was asked for by digest */
     char reference[QN_ROW_REF]; /* for people */
 };
 
@@ -68,9 +69,20 @@ int qn_harden_image(const struct qn_job_run *run, const struct qn_subject *s, st
                     struct qn_err *e) QN_MUST_CHECK;
 int qn_harden_index(const struct qn_job_run *run, const struct qn_subject *s, unsigned depth, struct qn_outcome *out,
                     struct qn_err *e) QN_MUST_CHECK;
+/* Plans an image under the subject's policy without making anything: its report says what would be, `question` is
+ * answered along with it (worker/handle_image.h). Blocking, on any thread that may. */
+struct qn_look {
+    const json_t *question; /* NULL: none */
+    bool contents;          /* facts for qn_compare() */
+};
+int qn_look(struct qn_site *site, const struct qn_subject *s, const struct qn_look *look, struct qn_derived *out,
+            struct qn_err *e) QN_MUST_CHECK;
+/* The environment of qn_compare(). */
+void qn_look_env(struct qn_site *site, struct qn_derive_env *out);
 /* The key of a subject's derivation. */
 void qn_subject_key(const struct qn_site *site, const struct qn_subject *s, struct qn_derivation_key *key);
-/* Lets the subject's repository show a result: links, and the report as a referrer of every image of it. */
+/* Lets the subject's repository show a result: links, and the report as a referrer of every image of it. Nothing
+ * happens while the policy asks for an approval that is not there. */
 int qn_publish_links(struct qn_site *site, const struct qn_subject *s, const struct qn_digest *digest, bool original,
                      struct qn_err *e) QN_MUST_CHECK;
 

@@ -1,4 +1,5 @@
 /* Results in a repository: what may be pulled there, and the report as a referrer. */
+#include "decide.h"
 #include "job.h"
 
 #include <stdlib.h>
@@ -116,6 +117,13 @@ static int attach_reports(struct qn_site *site, const struct qn_subject *s, cons
 int qn_publish_links(struct qn_site *site, const struct qn_subject *s, const struct qn_digest *digest, bool original,
                      struct qn_err *e)
 {
+    enum qn_approval_state state = QN_APPROVAL_APPROVED;
+
+    /* What waits for approval is not to be had by digest either. */
+    if (s->policy->manual && qn_approval_of(site, s->route.repo, digest, &state, e) < 0)
+        return -1;
+    if (state != QN_APPROVAL_APPROVED)
+        return 0;
     if (qn_site_prove(site, &s->route, &s->source, e) < 0)
         return -1;
     if (qn_site_link(site, s->route.repo, digest, original ? QN_HOW_ORIGINAL : QN_HOW_HARDENED, e) < 0)

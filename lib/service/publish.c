@@ -129,6 +129,8 @@ int qn_derivation_done(struct qn_site *site, const struct qn_subject *s, struct 
                                  e) < 0)
             return -1;
     }
+    if (qn_result_rows(site, row->id, d->report, e) < 0)
+        return qn_err_wrap(e, "rows of the report");
     mark_done(row, &d->digest, d->media_type, d->manifest_size, d->backed_off);
     return qn_index_write(site->index, done, &j, e);
 }

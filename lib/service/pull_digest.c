@@ -1,4 +1,5 @@
 /* Pulls by digest, of blobs that are not here yet, and of lists. */
+#include "decide.h"
 #include "pull_int.h"
 
 #include "base/clock.h"
@@ -72,6 +73,30 @@ static void pass(struct qn_pull *p, enum qn_link_how how)
         qn_pull_serve(p, &p->rq.digest, media_type, size, false);
 }
 
+/* Under a policy that asks for approval, a result of ours is denied until somebody gave it. False when the pull was
+ * answered. */
+static bool approved(struct qn_pull *p)
+{
+    enum qn_approval_state state;
+    char message[QN_ROW_MESSAGE], digest[QN_DIGEST_TEXT];
+    struct qn_err e;
+
+    if (qn_approval_of(p->site, p->rq.route.repo, &p->rq.digest, &state, &e) < 0) {
+        qn_pull_deny_err(p, &e);
+        return false;
+    }
+    if (state != QN_APPROVAL_WAITING && state != QN_APPROVAL_REJECTED)
+        return true;
+    qn_digest_text(&p->rq.digest, digest);
+    if (state == QN_APPROVAL_WAITING)
+        snprintf(message, sizeof message, "%s awaits approval: quench ctl approve %s", p->rq.route.repo, digest);
+    else
+        snprintf(message, sizeof message, "%s: this image was rejected; quench ctl images show %s tells why",
+                 p->rq.route.repo, digest);
+    qn_pull_deny(p, state == QN_APPROVAL_WAITING ? QN_DENY_NOT_APPROVED : QN_DENY_REJECTED, message);
+    return false;
+}
+
 void qn_pull_digest(struct qn_pull *p)
 {
     struct qn_row_link link;
@@ -88,6 +113,9 @@ void qn_pull_digest(struct qn_pull *p)
         qn_pull_deny(p, QN_DENY_NOT_FOUND, "this hardened image is not kept any more; pull its tag again");
         return;
     }
+    if (p->rq.policy->manual && p->rq.policy->mode == QN_MODE_ENFORCE && (!found || link.how == QN_HOW_HARDENED) &&
+        !approved(p))
+        return;
     if (found) {
         pass(p, link.how);
         return;

@@ -1,4 +1,5 @@
 /* What a tag is: asked upstream when it is time to, hardened when it must be, answered from what is known meanwhile. */
+#include "decide.h"
 #include "pull_int.h"
 
 #include "base/clock.h"
@@ -172,29 +173,139 @@ static bool previous(struct qn_pull *p, struct qn_row_served *row)
     return found && qn_blob_stat(p->site->store, &row->served, &size, &e) == 0;
 }
 
+/* --- approvals and holds: what somebody decided ------------------------------------------------------------------- */
+/* The same image may have been hardened for another repository: this one shows it from now on. */
+static int show(struct qn_pull *p, const struct qn_digest *d, bool original, struct qn_err *e)
+{
+    struct qn_row_link link;
+    bool linked = false;
+
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(p->site->index, &tx, e) < 0 ||
+            qn_index_link_get(tx, p->rq.route.repo, QN_LINK_MANIFEST, d, &link, &linked, e) < 0)
+            return -1;
+    }
+    return linked && link.how >= QN_HOW_ORIGINAL ? 0 : qn_publish_links(p->site, &p->subject, d, original, e);
+}
+
+/* Serves a manifest that was served before, with a warning that is static; false when it is gone. */
+static bool serve_known(struct qn_pull *p, const struct qn_digest *source, const struct qn_digest *d,
+                        const char *warning)
+{
+    struct qn_row_manifest m;
+    struct qn_err e;
+    uint64_t size;
+    bool found = false;
+
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(p->site->index, &tx, &e) < 0 || qn_index_manifest_get(tx, d, &m, &found, &e) < 0)
+            return false;
+    }
+    if (!found || qn_blob_stat(p->site->store, d, &size, &e) < 0)
+        return false;
+    p->warning = warning;
+    p->subject.source = *source;
+    snprintf(p->subject.media_type, sizeof p->subject.media_type, "%s", m.media_type);
+    if (show(p, d, false, &e) < 0)
+        return false;
+    qn_pull_serve(p, d, m.media_type, m.size, p->rq.policy->mode == QN_MODE_ENFORCE);
+    return true;
+}
+
+/* The newest approved result of the tag. */
+static bool serve_approved(struct qn_pull *p, const char *warning)
+{
+    struct qn_row_approval row;
+    struct qn_err e;
+    bool found = false;
+
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(p->site->index, &tx, &e) < 0 ||
+            qn_index_approval_current(tx, p->rq.route.repo, p->rq.tag, &row, &found, &e) < 0)
+            return false;
+    }
+    if (!found)
+        return false;
+    p->fresh_until = QN_MIN(p->fresh_until, qn_time_now() + 30);
+    return serve_known(p, &row.source, &row.digest, warning);
+}
+
+/* Whether a result may be served; when not, the pull was answered: with what is approved, or a denial. */
+static bool approved(struct qn_pull *p, const struct qn_outcome *o)
+{
+    char message[QN_ROW_MESSAGE], digest[QN_DIGEST_TEXT];
+    struct qn_row_approval row;
+    struct qn_err e;
+
+    if (o->state != QN_STATE_DONE)
+        return !serve_approved(p, "previous: the newer image of this tag could not be hardened");
+    if (qn_approval_open(p->site, &p->subject, o, &row, &e) < 0) {
+        qn_pull_deny_err(p, &e);
+        return false;
+    }
+    if (row.state == QN_APPROVAL_APPROVED)
+        return true;
+    bool waits = row.state == QN_APPROVAL_WAITING;
+    if (serve_approved(p, waits ? "previous: a newer image of this tag awaits approval"
+                                : "previous: the newer image of this tag was rejected"))
+        return false;
+    snprintf(message, sizeof message,
+             waits ? "%s:%s awaits approval: quench ctl approve %s"
+                   : "%s:%s was rejected; quench ctl images show %s tells why",
+             p->rq.route.repo, p->rq.tag, qn_digest_text(&o->digest, digest));
+    p->fresh_until = 0;
+    qn_pull_deny(p, waits ? QN_DENY_NOT_APPROVED : QN_DENY_REJECTED, message);
+    return false;
+}
+
+/* A tag that somebody froze or rolled back: upstream is not asked. False when it is not held. */
+static bool held(struct qn_pull *p)
+{
+    struct qn_row_hold row;
+    enum qn_approval_state state = QN_APPROVAL_APPROVED;
+    struct qn_err e;
+    bool found = false;
+
+    {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(p->site->index, &tx, &e) < 0 ||
+            qn_index_hold_get(tx, p->rq.route.repo, p->rq.tag, &row, &found, &e) < 0) {
+            qn_pull_deny_err(p, &e);
+            return true;
+        }
+    }
+    if (!found)
+        return false;
+    if (p->rq.policy->manual && qn_approval_of(p->site, p->rq.route.repo, &row.served, &state, &e) < 0) {
+        qn_pull_deny_err(p, &e);
+        return true;
+    }
+    if (state == QN_APPROVAL_REJECTED) {
+        qn_pull_deny(p, QN_DENY_REJECTED, "the tag is held at an image that was rejected");
+        return true;
+    }
+    p->fresh_until = qn_time_now() + 30;
+    if (!serve_known(p, &row.source, &row.served, "held: this tag was frozen or rolled back"))
+        qn_pull_deny(p, QN_DENY_NOT_FOUND, "the tag is held at an image that is not in the store any more");
+    return true;
+}
+
 /* --- outcomes ----------------------------------------------------------------------------------------------------- */
 static void serve_outcome(struct qn_pull *p, const struct qn_outcome *o)
 {
     struct qn_err e;
-    struct qn_row_link link;
-    bool linked = false;
 
+    if (p->rq.policy->manual && !approved(p, o))
+        return;
     if (o->state != QN_STATE_DONE) {
         p->answer.retry_at = o->retry_at;
         qn_pull_deny(p, o->denial, o->message[0] ? o->message : qn_state_name(o->state));
         return;
     }
-    {
-        qn_auto_read struct qn_tx *tx = NULL;
-        if (qn_index_read(p->site->index, &tx, &e) < 0 ||
-            qn_index_link_get(tx, p->rq.route.repo, QN_LINK_MANIFEST, &o->digest, &link, &linked, &e) < 0) {
-            qn_pull_deny_err(p, &e);
-            return;
-        }
-    }
-    /* The same image may have been hardened for another repository. */
-    if ((!linked || link.how < QN_HOW_ORIGINAL) &&
-        qn_publish_links(p->site, &p->subject, &o->digest, o->unchanged && o->backed_off, &e) < 0) {
+    if (show(p, &o->digest, o->unchanged && o->backed_off, &e) < 0) {
         qn_pull_deny_err(p, &e);
         return;
     }
@@ -267,7 +378,15 @@ static void enforce(struct qn_pull *p)
         serve_outcome(p, &o);
         return;
     }
-    if (p->rq.route.local || p->rq.policy->wait_on_update || !previous(p, &old)) {
+    if (p->rq.policy->manual && !p->rq.policy->wait_on_update) {
+        struct qn_subject newer = p->subject;
+        if (!p->rq.head)
+            start_background(p);
+        if (serve_approved(p, "previous: a newer image of this tag is being hardened, and will await approval"))
+            return;
+        p->subject = newer;
+    }
+    if (p->rq.route.local || p->rq.policy->manual || p->rq.policy->wait_on_update || !previous(p, &old)) {
         start_job(p);
         return;
     }
@@ -334,7 +453,10 @@ void qn_pull_tag(struct qn_pull *p)
 
     p->subject.route = p->rq.route;
     p->subject.policy = p->rq.policy;
+    snprintf(p->subject.tag, sizeof p->subject.tag, "%s", p->rq.tag);
     snprintf(p->subject.reference, sizeof p->subject.reference, "%s:%s", p->rq.route.repo, p->rq.tag);
+    if (held(p))
+        return;
     if (find_source(p, &e) < 0) {
         qn_pull_deny_err(p, &e);
         return;

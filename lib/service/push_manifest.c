@@ -137,7 +137,8 @@ static void harden_tags(struct qn_push *p, const struct qn_manifest *m)
         struct qn_outcome o;
         struct qn_err e;
         bool found = false;
-        s.policy = qn_settings_policy(p->site->settings, qn_str_c(s.route.name), qn_str_c(p->rq.tag[i]));
+        s.policy = qn_site_policy(p->site, qn_str_c(s.route.name), qn_str_c(p->rq.tag[i]));
+        snprintf(s.tag, sizeof s.tag, "%s", p->rq.tag[i]);
         snprintf(s.reference, sizeof s.reference, "%s:%s", s.route.repo, p->rq.tag[i]);
         if (s.policy->mode == QN_MODE_OFF || (qn_outcome_get(p->site, &s, &o, &found, &e) == 0 && found))
             continue;

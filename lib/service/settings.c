@@ -196,6 +196,52 @@ static int document(const json_t *o, const char *use, json_t **out, char digest[
     return qn_options_read(d, &opt, e) < 0 ? -1 : qn_policy_digest(d, digest, e);
 }
 
+static const char *const modes[] = {[QN_MODE_ENFORCE] = "enforce", [QN_MODE_AUDIT] = "audit", [QN_MODE_OFF] = "off"};
+
+enum qn_mode qn_mode_parse(struct qn_str word)
+{
+    for (size_t i = 1; i < QN_ARRAY_LEN(modes); i++)
+        if (qn_str_eq_c(word, modes[i]))
+            return (enum qn_mode)i;
+    return 0;
+}
+
+const char *qn_mode_name(enum qn_mode mode)
+{
+    return modes[mode];
+}
+
+int qn_policy_derive(const struct qn_policy *base, enum qn_mode mode, const json_t *rules, struct qn_policy *out,
+                     struct qn_err *e)
+{
+    qn_auto_json json_t *changed = json_deep_copy(base->document);
+    struct qn_policy p = *base;
+
+    p.mode = mode ? mode : base->mode;
+    p.document = p.build = NULL;
+    if (rules) {
+        json_t *merged = json_deep_copy(json_object_get(changed, "rules"));
+        if (!merged)
+            merged = json_object();
+        json_object_update(merged, (json_t *)(uintptr_t)rules);
+        qn_json_set(changed, "rules", merged);
+    }
+    if (document(changed, NULL, &p.document, p.digest, e) < 0 ||
+        document(changed, "build", &p.build, p.build_digest, e) < 0) {
+        qn_policy_fini(&p);
+        return -1;
+    }
+    *out = p;
+    return 0;
+}
+
+void qn_policy_fini(struct qn_policy *p)
+{
+    json_decref(p->document);
+    json_decref(p->build);
+    p->document = p->build = NULL;
+}
+
 static int read_policy(struct qn_settings *s, const json_t *o, struct qn_policy *p, struct qn_err *e)
 {
     p->name = qn_settings_text(o, "name");
@@ -207,10 +253,8 @@ static int read_policy(struct qn_settings *s, const json_t *o, struct qn_policy 
               p->name.p[i] == '.'))
             return qn_fail(e, QN_E_CONFIG, "policies: name \"%s\": letters, digits, '-', '_' and '.' only",
                            QN_Q(p->name));
-    struct qn_str mode = qn_settings_text(o, "mode");
-    p->mode = qn_str_eq(mode, QN_STR("off"))     ? QN_MODE_OFF
-              : qn_str_eq(mode, QN_STR("audit")) ? QN_MODE_AUDIT
-                                                 : QN_MODE_ENFORCE;
+    p->mode = qn_mode_parse(qn_settings_text(o, "mode"));
+    p->manual = qn_str_eq(qn_settings_text(o, "approval"), QN_STR("manual"));
     p->wait_on_update = qn_str_eq(qn_settings_text(o, "on_update"), QN_STR("wait"));
     p->exact_digests = qn_str_eq(qn_settings_text(o, "digest_pulls"), QN_STR("exact"));
     p->public_report = !qn_str_eq(qn_settings_text(json_object_get(o, "evidence"), "report"), QN_STR("admin"));
@@ -265,7 +309,7 @@ static int read_policies(struct qn_settings *s, struct qn_err *e)
 }
 
 /* Globs over UPSTREAM/REPOSITORY[:TAG]: one with a tag fits that tag only. */
-static bool fits(struct qn_str glob, struct qn_str repository, struct qn_str tag)
+bool qn_settings_fits(struct qn_str glob, struct qn_str repository, struct qn_str tag)
 {
     ptrdiff_t colon = qn_str_rchr(glob, ':');
     struct qn_str name = glob;
@@ -282,7 +326,7 @@ const struct qn_policy *qn_settings_policy(const struct qn_settings *s, struct q
 {
     for (size_t i = 0; i < s->policies; i++)
         for (size_t k = 0; k < s->policy[i].match.n; k++)
-            if (fits(s->policy[i].match.v[k], repository, tag))
+            if (qn_settings_fits(s->policy[i].match.v[k], repository, tag))
                 return &s->policy[i];
     return &s->policy[s->policies - 1];
 }
@@ -418,6 +462,8 @@ int qn_settings_read(json_t *effective, struct qn_settings *out, struct qn_err *
     s.upload_ttl = number(storage, "upload_ttl");
     s.default_upstream = qn_settings_text(effective, "default_upstream");
     read_log(&s);
+    s.log_pulls = qn_str_eq(qn_settings_text(json_object_get(effective, "audit"), "pulls"), QN_STR("manifests"));
+    s.audit_keep = number(json_object_get(effective, "audit"), "keep");
     if (read_listeners(&s, e) < 0 || read_upstreams(&s, e) < 0 || read_platforms(&s, e) < 0 ||
         read_policies(&s, e) < 0 || read_tokens(&s, e) < 0 || qn_settings_locals(&s, e) < 0 ||
         qn_settings_rules(&s, e) < 0 || read_limits(&s, e) < 0) {
@@ -430,10 +476,8 @@ int qn_settings_read(json_t *effective, struct qn_settings *out, struct qn_err *
 
 void qn_settings_fini(struct qn_settings *s)
 {
-    for (size_t i = 0; i < s->policies; i++) {
-        json_decref(s->policy[i].document);
-        json_decref(s->policy[i].build);
-    }
+    for (size_t i = 0; i < s->policies; i++)
+        qn_policy_fini(&s->policy[i]);
     json_decref(s->effective);
     qn_arena_fini(&s->arena);
     *s = (struct qn_settings){0};

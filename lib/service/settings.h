@@ -34,6 +34,7 @@ struct qn_policy {
     bool wait_on_update; /* on_update: wait */
     bool exact_digests;  /* digest_pulls: exact */
     bool public_report;  /* evidence.report: public */
+    bool manual;         /* approval: manual */
     json_t *document;    /* canonical: the fields that can change bytes */
     json_t *build;       /* the same with use: build, for the path build/UPSTREAM/REPO */
     char digest[QN_DIGEST_TEXT];
@@ -88,6 +89,8 @@ struct qn_settings {
     size_t tokens;
     struct qn_limits limits;
     uint64_t connections, per_client, jobs, queue, job_time, worker_memory, spill, cold_wait;
+    bool log_pulls;      /* audit.pulls: manifests */
+    uint64_t audit_keep; /* seconds */
     bool log_json;
     int log_level; /* enum qn_log_level */
 };
@@ -108,6 +111,16 @@ bool qn_settings_may(const struct qn_settings *s, struct qn_str who, struct qn_s
 const struct qn_policy *qn_settings_policy(const struct qn_settings *s, struct qn_str repository, struct qn_str tag);
 /* The policy of a name, or NULL. */
 const struct qn_policy *qn_settings_policy_named(const struct qn_settings *s, struct qn_str name);
+/* Whether a glob of a policy's match fits. */
+bool qn_settings_fits(struct qn_str glob, struct qn_str repository, struct qn_str tag);
+/* A policy like `base` with another mode (0: the same) and other rules (NULL: none) on top: what an override makes.
+ * It borrows name and match of `base`; its documents are released with qn_policy_fini(). */
+int qn_policy_derive(const struct qn_policy *base, enum qn_mode mode, const json_t *rules, struct qn_policy *out,
+                     struct qn_err *e) QN_MUST_CHECK;
+void qn_policy_fini(struct qn_policy *p);
+/* 0 for other words. */
+enum qn_mode qn_mode_parse(struct qn_str word);
+const char *qn_mode_name(enum qn_mode mode);
 /* SHA-256 of the canonical form of a policy document. */
 int qn_policy_digest(const json_t *document, char out[QN_DIGEST_TEXT], struct qn_err *e) QN_MUST_CHECK;
 

@@ -1,3 +1,4 @@
+#include "decide.h"
 #include "job.h"
 
 #include "base/clock.h"
@@ -130,7 +131,8 @@ int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struc
     qn_map_init(&site->deriving, 1u << 20);
     qn_engine_text(site->engine);
     if (qn_store_open(root, &opt, &site->store, e) < 0 || qn_index_open(db, &site->index, e) < 0 ||
-        check_store(site, e) < 0 || qn_uploads_open(site->store, &site->uploads, e) < 0 || start_threads(site, e) < 0) {
+        check_store(site, e) < 0 || qn_uploads_open(site->store, &site->uploads, e) < 0 ||
+        qn_overrides_new(site, &site->overrides, e) < 0 || start_threads(site, e) < 0) {
         qn_site_close(site);
         return -1;
     }
@@ -156,6 +158,7 @@ void qn_site_close(struct qn_site *site)
     free(site->registry);
     qn_client_free(site->client);
     qn_workers_free(site->workers);
+    qn_overrides_free(site->overrides);
     qn_index_close(site->index);
     qn_uploads_close(site->uploads);
     qn_store_close(site->store);

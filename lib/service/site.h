@@ -47,6 +47,8 @@ struct qn_site {
     struct qn_map deriving; /* key of a single image's derivation -> marker */
     size_t queued_jobs;
     struct qn_job *live; /* jobs that have not ended */
+    struct qn_overrides *overrides;
+    atomic_uint_fast64_t generation; /* see qn_site_generation() */
 };
 
 /* Opens store and index below settings->root, starts HTTP client, worker and job threads. `settings` must outlive it.
@@ -56,6 +58,15 @@ int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struc
 void qn_site_close(struct qn_site *site);
 /* The client of a route's upstream. */
 struct qn_registry *qn_site_registry(const struct qn_site *site, const struct qn_upstream_settings *u);
+
+/* The policy of UPSTREAM/REPOSITORY[:TAG] now: the configuration's, changed by the newest override that fits. Alive as
+ * long as the site. */
+const struct qn_policy *qn_site_policy(struct qn_site *site, struct qn_str repository, struct qn_str tag);
+/* A number that changes whenever answers may: decisions, overrides (their end too), settings. What keeps answers in
+ * memory keeps them under it. */
+uint64_t qn_site_generation(struct qn_site *site);
+/* Something was decided: answers in memory are void. */
+void qn_site_changed(struct qn_site *site);
 
 /* --- content ------------------------------------------------------------------------------------------------------ */
 /* Reads a manifest or another small blob of the store. BLOB_UNKNOWN when it is not there. */

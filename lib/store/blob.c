@@ -256,7 +256,7 @@ int qn_blob_put(struct qn_store *s, struct qn_str bytes, struct qn_digest *out, 
     return 0;
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 int qn_blob_open(struct qn_store *s, const struct qn_digest *d, int *fd, uint64_t *size, struct qn_err *e)
 {

@@ -32,7 +32,7 @@ const char *qn_store_root(const struct qn_store *s);
 const char *qn_store_tmp(const struct qn_store *s);
 const char *qn_store_uploads(const struct qn_store *s);
 
-/* --- space ----------------------------------------------------------------------------------------------------- */
+/* --- space -------------------------------------------------------------------------------------------------------- */
 struct qn_store_space {
     uint64_t fs_total, fs_free; /* of the file system, as an unprivileged user sees it */
     uint64_t used;              /* bytes of all blobs as far as they were counted (qn_store_set_used) */
@@ -47,7 +47,7 @@ void qn_store_set_used(struct qn_store *s, uint64_t used);
 int qn_store_reserve(struct qn_store *s, uint64_t bytes, struct qn_err *e) QN_MUST_CHECK;
 void qn_store_release(struct qn_store *s, uint64_t bytes);
 
-/* --- writing --------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 struct qn_blob_writer {
     struct qn_store *store;
     int fd; /* unnamed file; -1 when finished */
@@ -81,7 +81,7 @@ int qn_blob_tmpfile(struct qn_store *s, struct qn_err *e) QN_MUST_CHECK;
 int qn_blob_adopt(struct qn_store *s, int fd, const struct qn_digest *digest, uint64_t size,
                   struct qn_err *e) QN_MUST_CHECK;
 
-/* --- reading --------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 /* Opens a blob read-only, close-on-exec. BLOB_UNKNOWN when there is none. */
 int qn_blob_open(struct qn_store *s, const struct qn_digest *d, int *fd, uint64_t *size,
                  struct qn_err *e) QN_MUST_CHECK;

@@ -137,7 +137,7 @@ static int mark_facts(struct gc *g, struct qn_err *e)
                     ago(g, g->opt.grace ? g->opt.grace : GRACE), e);
 }
 
-/* --- sweep ------------------------------------------------------------------------------------------------------ */
+/* --- sweep -------------------------------------------------------------------------------------------------------- */
 
 static int held_above(struct qn_tx *tx, const struct qn_digest *d, bool *held, struct qn_err *e)
 {
@@ -251,7 +251,7 @@ static int sweep(struct gc *g, uint64_t goal, struct qn_err *e)
     return 0;
 }
 
-/* --- the rest --------------------------------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
 
 static int prune_rows(struct qn_tx *tx, void *arg, struct qn_err *e)
 {

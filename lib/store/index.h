@@ -28,8 +28,9 @@ struct qn_tx;
 #define QN_ROW_ENGINE   256
 #define QN_ROW_SLUG     48
 #define QN_ROW_MESSAGE  512
-#define QN_ROW_REF      664 /* a whole reference */
-#define QN_ROW_NAME     128 /* of people, codecs, stages */
+#define QN_ROW_COMMENT  2048 /* 500 characters */
+#define QN_ROW_REF      664  /* a whole reference */
+#define QN_ROW_NAME     128  /* of people, codecs, stages */
 
 /* Opens (and makes) the database at `path`, brings an older schema up to date, marks jobs and derivations that were
  * running at the last death as failed and counts that death, and starts the writer. CONFIG when the file was made by a

@@ -168,12 +168,23 @@ int qn_index_derivation_list(struct qn_tx *tx, enum qn_state state, int64_t befo
     return walk(tx, st, max, fn, arg, e);
 }
 
+int qn_index_derivations_for(struct qn_tx *tx, const char *reference, int64_t before, size_t max,
+                             bool (*fn)(void *arg, const struct qn_row_derivation *row), void *arg, struct qn_err *e)
+{
+    qn_auto_stmt sqlite3_stmt *st = NULL;
+
+    if (qn_sql_query(tx, &st, e, COLUMNS "WHERE reference = ? AND id < ? ORDER BY id DESC", "ti", reference,
+                     before > 0 ? before : INT64_MAX) < 0)
+        return -1;
+    return walk(tx, st, max, fn, arg, e);
+}
+
 int qn_index_derivation_del(struct qn_tx *tx, int64_t id, struct qn_err *e)
 {
     return qn_sql_run(tx, NULL, e, "DELETE FROM derivation WHERE id = ?", "i", id);
 }
 
-/* --- layers ----------------------------------------------------------------------------------------------------- */
+/* --- layers ------------------------------------------------------------------------------------------------------- */
 
 int qn_index_facts_put(struct qn_tx *tx, const struct qn_row_facts *row, struct qn_err *e)
 {

@@ -49,16 +49,9 @@ int qn_index_job_get(struct qn_tx *tx, const char *id, struct qn_row_job *out, b
     return 0;
 }
 
-int qn_index_jobs(struct qn_tx *tx, enum qn_state state, const char *before, size_t max,
-                  bool (*fn)(void *arg, const struct qn_row_job *row), void *arg, struct qn_err *e)
+static int walk(struct qn_tx *tx, sqlite3_stmt *st, size_t max, bool (*fn)(void *arg, const struct qn_row_job *row),
+                void *arg, struct qn_err *e)
 {
-    qn_auto_stmt sqlite3_stmt *st = NULL;
-
-    before = before[0] ? before : "~";
-    if (state ? qn_sql_query(tx, &st, e, COLUMNS "WHERE state = ? AND id < ? ORDER BY id DESC", "it", (int64_t)state,
-                             before) < 0
-              : qn_sql_query(tx, &st, e, COLUMNS "WHERE id < ? ORDER BY id DESC", "t", before) < 0)
-        return -1;
     for (bool row; max > 0; max--) {
         struct qn_row_job job;
         if (qn_sql_step(tx, st, &row, e) < 0)
@@ -70,6 +63,30 @@ int qn_index_jobs(struct qn_tx *tx, enum qn_state state, const char *before, siz
             break;
     }
     return 0;
+}
+
+int qn_index_jobs_for(struct qn_tx *tx, const char *reference, const char *before, size_t max,
+                      bool (*fn)(void *arg, const struct qn_row_job *row), void *arg, struct qn_err *e)
+{
+    qn_auto_stmt sqlite3_stmt *st = NULL;
+
+    if (qn_sql_query(tx, &st, e, COLUMNS "WHERE reference = ? AND id < ? ORDER BY id DESC", "tt", reference,
+                     before[0] ? before : "~") < 0)
+        return -1;
+    return walk(tx, st, max, fn, arg, e);
+}
+
+int qn_index_jobs(struct qn_tx *tx, enum qn_state state, const char *before, size_t max,
+                  bool (*fn)(void *arg, const struct qn_row_job *row), void *arg, struct qn_err *e)
+{
+    qn_auto_stmt sqlite3_stmt *st = NULL;
+
+    before = before[0] ? before : "~";
+    if (state ? qn_sql_query(tx, &st, e, COLUMNS "WHERE state = ? AND id < ? ORDER BY id DESC", "it", (int64_t)state,
+                             before) < 0
+              : qn_sql_query(tx, &st, e, COLUMNS "WHERE id < ? ORDER BY id DESC", "t", before) < 0)
+        return -1;
+    return walk(tx, st, max, fn, arg, e);
 }
 
 int qn_index_jobs_prune(struct qn_tx *tx, int64_t before_ms, struct qn_err *e)

@@ -71,7 +71,7 @@ const char *qn_index_path(const struct qn_index *ix)
     return ix->path;
 }
 
-/* --- the writer ------------------------------------------------------------------------------------------------ */
+/* --- the writer --------------------------------------------------------------------------------------------------- */
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 {
@@ -242,7 +242,7 @@ static void *writer_main(void *arg)
     return NULL;
 }
 
-/* --- opening ---------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 /* What was in flight when the daemon died: counted, so that an image that kills it is not tried for ever. */
 static int recover(struct qn_tx *tx, struct qn_err *e)
@@ -359,7 +359,7 @@ void qn_index_close(struct qn_index *ix)
     free(ix);
 }
 
-/* --- writes and reads ------------------------------------------------------------------------------------------- */
+/* --- writes and reads --------------------------------------------------------------------------------------------- */
 
 static void enqueue(struct qn_index *ix, struct request *r)
 {
@@ -458,7 +458,7 @@ void qn_index_read_end(struct qn_tx **at)
     }
 }
 
-/* --- touches, figures, job ids ---------------------------------------------------------------------------------- */
+/* --- touches, figures, job ids ------------------------------------------------------------------------------------ */
 
 void qn_index_touch(struct qn_index *ix, const struct qn_digest *d)
 {

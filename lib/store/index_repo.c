@@ -74,7 +74,7 @@ int qn_index_repo_get(struct qn_tx *tx, const char *repo, bool *local, bool *fou
     return 0;
 }
 
-/* --- links ------------------------------------------------------------------------------------------------------ */
+/* --- links -------------------------------------------------------------------------------------------------------- */
 
 int qn_index_link_put(struct qn_tx *tx, const struct qn_row_link *row, struct qn_err *e)
 {
@@ -155,7 +155,57 @@ int qn_index_links_of(struct qn_tx *tx, const struct qn_digest *d, const char *a
     return 0;
 }
 
-/* --- referrers -------------------------------------------------------------------------------------------------- */
+/* Whether another manifest that the repository shows names a digest. */
+static int still_named(struct qn_tx *tx, int64_t repo, const struct qn_digest *d, bool *named, struct qn_err *e)
+{
+    qn_auto_stmt sqlite3_stmt *st = NULL;
+
+    if (qn_sql_query(tx, &st, e,
+                     "SELECT 1 FROM edge JOIN link ON link.digest = edge.parent AND link.repo = ? AND link.kind = 1"
+                     " WHERE edge.child = ? LIMIT 1",
+                     "id", repo, d) < 0)
+        return -1;
+    return qn_sql_step(tx, st, named, e);
+}
+
+static int unlink_tree(struct qn_tx *tx, int64_t repo, const struct qn_digest *d, unsigned depth, struct qn_err *e)
+{
+    struct qn_row_edge *edge = NULL;
+    size_t n = 0;
+    int changes, r = 0;
+
+    if (qn_sql_run(tx, &changes, e, "DELETE FROM link WHERE repo = ? AND digest = ? AND kind = 1 AND how < ?", "idi",
+                   repo, d, (int64_t)QN_HOW_PUSHED) < 0)
+        return -1;
+    if (changes == 0)
+        return 0;
+    if (qn_index_children(tx, d, &edge, &n, e) < 0)
+        return -1;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        bool named = false;
+        r = still_named(tx, repo, &edge[i].child, &named, e);
+        if (r < 0 || named)
+            continue;
+        if (edge[i].kind == QN_EDGE_MANIFEST)
+            r = depth > 0 ? unlink_tree(tx, repo, &edge[i].child, depth - 1, e) : 0;
+        else
+            r = qn_sql_run(tx, NULL, e, "DELETE FROM link WHERE repo = ? AND digest = ? AND kind = 2 AND how < ?",
+                           "idi", repo, &edge[i].child, (int64_t)QN_HOW_PUSHED);
+    }
+    free(edge);
+    return r;
+}
+
+int qn_index_unlink_tree(struct qn_tx *tx, const char *repo, const struct qn_digest *manifest, struct qn_err *e)
+{
+    int64_t id;
+
+    if (qn_repo_id(tx, repo, &id, e) < 0)
+        return -1;
+    return id ? unlink_tree(tx, id, manifest, 3, e) : 0;
+}
+
+/* --- referrers ---------------------------------------------------------------------------------------------------- */
 
 void qn_row_referrer_fini(struct qn_row_referrer *r)
 {

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* --- the source of a tag ---------------------------------------------------------------------------------------- */
+/* --- the source of a tag ------------------------------------------------------------------------------------------ */
 
 int qn_index_tag_put(struct qn_tx *tx, const struct qn_row_tag *row, struct qn_err *e)
 {
@@ -103,7 +103,7 @@ int qn_index_tags_of(struct qn_tx *tx, const char *repo, const struct qn_digest 
     return tag_walk(tx, st, repo, max, fn, arg, e);
 }
 
-/* --- what was served -------------------------------------------------------------------------------------------- */
+/* --- what was served ---------------------------------------------------------------------------------------------- */
 
 #define SERVED_COLUMNS                                                                                                 \
     "served.id, repo.name, tag, policy, platforms, source, served, media_type, since, until"                           \
@@ -301,4 +301,24 @@ int qn_index_hold_del(struct qn_tx *tx, const char *repo, const char *tag, bool 
         return -1;
     *found = changes > 0;
     return 0;
+}
+
+/* --- what decisions ask ------------------------------------------------------------------------------------------- */
+
+int qn_index_unserve(struct qn_tx *tx, const struct qn_digest *served, struct qn_err *e)
+{
+    return qn_sql_run(tx, NULL, e, "UPDATE served SET until = max(?, since, 1) WHERE served = ? AND until = 0", "id",
+                      qn_time_now(), served);
+}
+
+int qn_index_protected(struct qn_tx *tx, const struct qn_digest *d, bool *kept, struct qn_err *e)
+{
+    qn_auto_stmt sqlite3_stmt *st = NULL;
+
+    if (qn_sql_query(tx, &st, e,
+                     "SELECT 1 FROM pin WHERE digest = ?1 AND kind IN (1, 2)"
+                     " UNION ALL SELECT 1 FROM hold WHERE served = ?1 LIMIT 1",
+                     "d", d) < 0)
+        return -1;
+    return qn_sql_step(tx, st, kept, e);
 }

@@ -5,7 +5,7 @@
 
 #include "index.h"
 
-/* --- blobs ------------------------------------------------------------------------------------------------------ */
+/* --- blobs -------------------------------------------------------------------------------------------------------- */
 enum qn_origin { QN_ORIGIN_UPSTREAM = 1, QN_ORIGIN_MADE = 2, QN_ORIGIN_PUSHED = 3, QN_ORIGIN_FACTS = 4 };
 
 struct qn_row_blob {
@@ -27,7 +27,7 @@ int qn_index_blob_del(struct qn_tx *tx, const struct qn_digest *d, struct qn_err
 /* Bytes and number of all blobs. */
 int qn_index_used(struct qn_tx *tx, uint64_t *bytes, uint64_t *blobs, struct qn_err *e) QN_MUST_CHECK;
 
-/* --- manifests -------------------------------------------------------------------------------------------------- */
+/* --- manifests ---------------------------------------------------------------------------------------------------- */
 enum qn_edge_kind { QN_EDGE_MANIFEST = 1, QN_EDGE_CONFIG = 2, QN_EDGE_LAYER = 3 };
 
 struct qn_row_manifest {
@@ -54,7 +54,7 @@ int qn_index_children(struct qn_tx *tx, const struct qn_digest *parent, struct q
 int qn_index_parents(struct qn_tx *tx, const struct qn_digest *child, size_t max, struct qn_digest **out, size_t *n,
                      struct qn_err *e) QN_MUST_CHECK;
 
-/* --- repositories and what they may show ------------------------------------------------------------------------ */
+/* --- repositories and what they may show -------------------------------------------------------------------------- */
 enum qn_link_kind { QN_LINK_MANIFEST = 1, QN_LINK_BLOB = 2 };
 /* Why a repository shows a digest. Order matters: a stronger reason (larger) replaces a weaker one. */
 enum qn_link_how {
@@ -91,7 +91,12 @@ int qn_index_link_del(struct qn_tx *tx, const char *repo, enum qn_link_kind kind
 int qn_index_links_of(struct qn_tx *tx, const struct qn_digest *d, const char *after, size_t max,
                       bool (*fn)(void *arg, const struct qn_row_link *row), void *arg, struct qn_err *e) QN_MUST_CHECK;
 
-/* --- referrers -------------------------------------------------------------------------------------------------- */
+/* W. Takes from a repository what a manifest of ours or of upstream's alone shows there: itself, the blobs that no
+ * other manifest shown there names, and manifests below that no other one holds. What was pushed stays. */
+int qn_index_unlink_tree(struct qn_tx *tx, const char *repo, const struct qn_digest *manifest,
+                         struct qn_err *e) QN_MUST_CHECK;
+
+/* --- referrers ---------------------------------------------------------------------------------------------------- */
 struct qn_row_referrer {
     struct qn_digest subject;
     struct qn_digest digest;
@@ -114,7 +119,7 @@ int qn_index_referrers(struct qn_tx *tx, const char *repo, const struct qn_diges
                        bool (*fn)(void *arg, const struct qn_row_referrer *row), void *arg,
                        struct qn_err *e) QN_MUST_CHECK;
 
-/* --- denial manifests ------------------------------------------------------------------------------------------- */
+/* --- denial manifests --------------------------------------------------------------------------------------------- */
 #define QN_DENIAL_BODY_MAX 16384u
 struct qn_row_denial {
     char repo[QN_ROW_REPO];
@@ -133,14 +138,14 @@ int qn_index_denial_put(struct qn_tx *tx, const struct qn_row_denial *row, struc
 int qn_index_denial_get(struct qn_tx *tx, const char *repo, const struct qn_digest *d, struct qn_row_denial *out,
                         bool *found, struct qn_err *e) QN_MUST_CHECK;
 
-/* --- pins ------------------------------------------------------------------------------------------------------- */
+/* --- pins --------------------------------------------------------------------------------------------------------- */
 enum qn_pin_kind { QN_PIN_PIN = 1, QN_PIN_APPROVED = 2, QN_PIN_REJECTED = 3 };
 struct qn_row_pin {
     struct qn_digest digest;
     enum qn_pin_kind kind;
     char repo[QN_ROW_REPO]; /* "" for every repository */
     char who[QN_ROW_NAME];
-    char comment[QN_ROW_MESSAGE];
+    char comment[QN_ROW_COMMENT];
     int64_t at;
 };
 /* W. Pinned and approved digests, and all below them, are never evicted. An approval and a rejection of the same

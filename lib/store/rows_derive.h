@@ -4,7 +4,7 @@
 
 #include "index.h"
 
-/* --- derivations ------------------------------------------------------------------------------------------------ */
+/* --- derivations -------------------------------------------------------------------------------------------------- */
 enum qn_state {
     QN_STATE_QUEUED = 1,
     QN_STATE_RUNNING = 2,
@@ -66,10 +66,14 @@ int qn_index_derivations_from(struct qn_tx *tx, const struct qn_digest *source, 
 int qn_index_derivation_list(struct qn_tx *tx, enum qn_state state, int64_t before, size_t max,
                              bool (*fn)(void *arg, const struct qn_row_derivation *row), void *arg,
                              struct qn_err *e) QN_MUST_CHECK;
+/* The same of one reference, as it stands in the rows. */
+int qn_index_derivations_for(struct qn_tx *tx, const char *reference, int64_t before, size_t max,
+                             bool (*fn)(void *arg, const struct qn_row_derivation *row), void *arg,
+                             struct qn_err *e) QN_MUST_CHECK;
 /* W. Forgets a derivation (purge, or a retry after a denial). Its blobs go with the next sweep. */
 int qn_index_derivation_del(struct qn_tx *tx, int64_t id, struct qn_err *e) QN_MUST_CHECK;
 
-/* --- layers ----------------------------------------------------------------------------------------------------- */
+/* --- layers ------------------------------------------------------------------------------------------------------- */
 struct qn_row_facts {
     struct qn_digest layer; /* as in the manifest: compressed */
     char version[QN_ROW_NAME];

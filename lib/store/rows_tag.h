@@ -4,7 +4,7 @@
 
 #include "index.h"
 
-/* --- the source of a tag ---------------------------------------------------------------------------------------- */
+/* --- the source of a tag ------------------------------------------------------------------------------------------ */
 struct qn_row_tag {
     char repo[QN_ROW_REPO];
     char tag[QN_ROW_TAG];
@@ -32,7 +32,7 @@ int qn_index_tags(struct qn_tx *tx, const char *repo, const char *after, size_t 
 int qn_index_tags_of(struct qn_tx *tx, const char *repo, const struct qn_digest *d, size_t max,
                      bool (*fn)(void *arg, const struct qn_row_tag *row), void *arg, struct qn_err *e) QN_MUST_CHECK;
 
-/* --- what was served -------------------------------------------------------------------------------------------- */
+/* --- what was served ---------------------------------------------------------------------------------------------- */
 struct qn_row_served {
     int64_t id;
     char repo[QN_ROW_REPO];
@@ -64,14 +64,19 @@ int qn_index_served_of(struct qn_tx *tx, const struct qn_digest *served, size_t 
                        bool (*fn)(void *arg, const struct qn_row_served *row), void *arg,
                        struct qn_err *e) QN_MUST_CHECK;
 
-/* --- holds: tags that somebody froze or rolled back -------------------------------------------------------------- */
+/* W. No tag serves a digest any more. */
+int qn_index_unserve(struct qn_tx *tx, const struct qn_digest *served, struct qn_err *e) QN_MUST_CHECK;
+/* Whether a digest is pinned, approved, or a tag is held at it. */
+int qn_index_protected(struct qn_tx *tx, const struct qn_digest *d, bool *kept, struct qn_err *e) QN_MUST_CHECK;
+
+/* --- holds: tags that somebody froze or rolled back --------------------------------------------------------------- */
 struct qn_row_hold {
     char repo[QN_ROW_REPO];
     char tag[QN_ROW_TAG];
     struct qn_digest source; /* the tag stays at this source */
     struct qn_digest served; /* and at this result; none: whatever the policy makes of the source */
     char who[QN_ROW_NAME];
-    char comment[QN_ROW_MESSAGE];
+    char comment[QN_ROW_COMMENT];
     int64_t at;
 };
 /* W. */

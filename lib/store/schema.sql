@@ -95,3 +95,52 @@ CREATE TABLE hold (
     repo INTEGER NOT NULL REFERENCES repo (id), tag TEXT NOT NULL, source BLOB NOT NULL, served BLOB NOT NULL,
     who TEXT NOT NULL, comment TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (repo, tag)
 ) STRICT, WITHOUT ROWID;
+-- version 3
+CREATE INDEX derivation_reference ON derivation (reference, id);
+CREATE INDEX derivation_source ON derivation (source, id);
+CREATE INDEX job_reference ON job (reference, id);
+
+CREATE TABLE approval (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, repo INTEGER NOT NULL REFERENCES repo (id), tag TEXT NOT NULL,
+    source BLOB NOT NULL, digest BLOB NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
+    policy TEXT NOT NULL, state INTEGER NOT NULL, who TEXT NOT NULL, comment TEXT NOT NULL,
+    created INTEGER NOT NULL, decided INTEGER NOT NULL, turn INTEGER NOT NULL, UNIQUE (repo, tag, digest)
+) STRICT;
+CREATE INDEX approval_state ON approval (state, id);
+CREATE INDEX approval_digest ON approval (digest, repo);
+CREATE INDEX approval_current ON approval (repo, tag, turn) WHERE state = 2;
+
+CREATE TABLE override (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, match TEXT NOT NULL, mode TEXT NOT NULL, rules TEXT NOT NULL,
+    expires INTEGER NOT NULL, reason TEXT NOT NULL, who TEXT NOT NULL, at INTEGER NOT NULL, ended INTEGER NOT NULL
+) STRICT;
+CREATE INDEX override_live ON override (ended, expires);
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL,
+    subject TEXT NOT NULL, detail TEXT NOT NULL, request TEXT NOT NULL, hash BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_action ON audit (action, id);
+CREATE INDEX audit_who ON audit (who, id);
+CREATE INDEX audit_subject ON audit (subject, id);
+CREATE TABLE pulled (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, repo INTEGER NOT NULL REFERENCES repo (id),
+    reference TEXT NOT NULL, digest BLOB NOT NULL, who TEXT NOT NULL, peer TEXT NOT NULL
+) STRICT;
+CREATE INDEX pulled_digest ON pulled (digest, id);
+CREATE INDEX pulled_at ON pulled (at);
+
+CREATE TABLE package (
+    purl TEXT NOT NULL, derivation INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (purl, derivation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX package_derivation ON package (derivation);
+CREATE TABLE change (
+    derivation INTEGER NOT NULL, seq INTEGER NOT NULL, rule TEXT NOT NULL, action TEXT NOT NULL, path TEXT NOT NULL,
+    package TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, because TEXT NOT NULL,
+    PRIMARY KEY (derivation, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX change_path ON change (derivation, path);
+CREATE TRIGGER derivation_gone AFTER DELETE ON derivation BEGIN
+    DELETE FROM package WHERE derivation = old.id;
+    DELETE FROM change WHERE derivation = old.id;
+END;

@@ -117,7 +117,7 @@ int qn_sql_migrate(struct qn_tx *tx, struct qn_err *e)
     return 0;
 }
 
-/* --- statements ------------------------------------------------------------------------------------------------ */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 static int prepare(struct qn_tx *tx, const char *sql, sqlite3_stmt **out, struct qn_err *e)
 {

@@ -22,7 +22,7 @@ struct qn_tx {
 };
 
 /* The newest schema, and the text that brings version - 1 to `version` (1 to QN_SCHEMA_VERSION). */
-#define QN_SCHEMA_VERSION 2u
+#define QN_SCHEMA_VERSION 3u
 struct qn_str qn_schema_text(unsigned version);
 
 /* Opens a handle with the settings of the house. */
@@ -58,7 +58,7 @@ int qn_repo_id(struct qn_tx *tx, const char *name, int64_t *id, struct qn_err *e
 /* The same, making it known (not local) when it is not. LIMIT for a name that is too long. */
 int qn_repo_need(struct qn_tx *tx, const char *name, int64_t *id, struct qn_err *e) QN_MUST_CHECK;
 
-/* --- leases and the sweep (lease.c) --- */
+/* --- leases and the sweep (lease.c) ------------------------------------------------------------------------------- */
 struct qn_leases;
 struct qn_leases *qn_leases_new(void);
 void qn_leases_free(struct qn_leases *l);

@@ -154,7 +154,7 @@ const char *qn_store_uploads(const struct qn_store *s)
     return s->uploads;
 }
 
-/* --- space ----------------------------------------------------------------------------------------------------- */
+/* --- space -------------------------------------------------------------------------------------------------------- */
 
 int qn_store_space(struct qn_store *s, struct qn_store_space *out, struct qn_err *e)
 {

@@ -6,7 +6,7 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 
-/* --- WWW-Authenticate ------------------------------------------------------------------------------------------- */
+/* --- WWW-Authenticate --------------------------------------------------------------------------------------------- */
 
 static bool is_token(char c)
 {
@@ -161,7 +161,7 @@ int qn_challenge_parse(struct qn_str value, struct qn_challenge *out, size_t max
     return 0;
 }
 
-/* --- where passwords may go ------------------------------------------------------------------------------------- */
+/* --- where passwords may go --------------------------------------------------------------------------------------- */
 
 static void url_cleanup(CURLU **u)
 {
@@ -267,7 +267,7 @@ int qn_realm_check(const char *base_url, const char *realm, const char *const *a
                    QN_Q(qn_str_c(bh)));
 }
 
-/* --- Link ------------------------------------------------------------------------------------------------------- */
+/* --- Link --------------------------------------------------------------------------------------------------------- */
 
 /* The end of one link-value: the next comma outside of <> and quotes. */
 static size_t link_end(struct qn_str s)

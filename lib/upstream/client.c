@@ -39,7 +39,7 @@ bool qn_client_on_thread(const struct qn_client *h)
     return h->started && pthread_equal(pthread_self(), h->thread);
 }
 
-/* --- queue ------------------------------------------------------------------------------------------------------ */
+/* --- queue -------------------------------------------------------------------------------------------------------- */
 
 int qn_client_start(struct qn_client *h, const struct qn_client_request *req, uint64_t *id, struct qn_err *e)
 {
@@ -98,7 +98,7 @@ int qn_client_later(struct qn_client *h, unsigned ms, void (*fn)(void *ctx, bool
     return 0;
 }
 
-/* --- the thread ------------------------------------------------------------------------------------------------- */
+/* --- the thread --------------------------------------------------------------------------------------------------- */
 
 static void finish(struct qn_call *c, const struct qn_err *failed)
 {
@@ -292,7 +292,7 @@ static void *client_main(void *arg)
     return NULL;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int qn_client_new(const struct qn_client_options *opt, struct qn_client **out, struct qn_err *e)
 {

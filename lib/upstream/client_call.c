@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- origins ---------------------------------------------------------------------------------------------------- */
+/* --- origins ------------------------------------------------------------------------------------------------------ */
 
 void qn_origin_fini(struct qn_origin *o)
 {
@@ -53,7 +53,7 @@ int qn_origin_of(const char *url, bool plain_http, struct qn_origin *out, struct
     return 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 struct qn_call *qn_call_new(const struct qn_client_request *req)
 {
@@ -118,7 +118,7 @@ void qn_call_free(struct qn_call *c)
     free(c);
 }
 
-/* --- callbacks of libcurl --------------------------------------------------------------------------------------- */
+/* --- callbacks of libcurl ----------------------------------------------------------------------------------------- */
 
 static int status_of(const struct qn_call *c)
 {
@@ -291,7 +291,7 @@ static int on_connection(void *arg, char *peer, char *local, int peer_port, int 
     return CURL_PREREQFUNC_ABORT;
 }
 
-/* --- one hop ---------------------------------------------------------------------------------------------------- */
+/* --- one hop ------------------------------------------------------------------------------------------------------ */
 
 static int add_line(struct qn_call *c, const char *line, struct qn_err *e)
 {

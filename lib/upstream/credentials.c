@@ -54,7 +54,7 @@ int qn_basic_decode(struct qn_str base64, struct qn_login *out, struct qn_err *e
     return 0;
 }
 
-/* --- docker's config.json --------------------------------------------------------------------------------------- */
+/* --- docker's config.json ----------------------------------------------------------------------------------------- */
 
 static json_t *find_auth(const struct qn_registry *r, json_t *auths)
 {
@@ -112,7 +112,7 @@ static int from_docker_config(const struct qn_registry *r, struct qn_login *out,
     return 0;
 }
 
-/* --- a command -------------------------------------------------------------------------------------------------- */
+/* --- a command ---------------------------------------------------------------------------------------------------- */
 
 int qn_credentials_parse(struct qn_str text, const char *username, struct qn_login *out, struct qn_err *e)
 {

@@ -15,7 +15,7 @@
 #define LAYER_GZIP        LAYER_PLAIN "+gzip"
 #define LAYER_ZSTD        LAYER_PLAIN "+zstd"
 
-/* --- manifest.json ---------------------------------------------------------------------------------------------- */
+/* --- manifest.json ------------------------------------------------------------------------------------------------ */
 
 static int read_entry(json_t *j, struct qn_docker_entry *out, struct qn_err *e)
 {
@@ -108,7 +108,7 @@ int qn_docker_archive_pick(struct qn_str text, const char *name, json_t **root, 
     return 0;
 }
 
-/* --- source ----------------------------------------------------------------------------------------------------- */
+/* --- source ------------------------------------------------------------------------------------------------------- */
 
 struct part {
     struct qn_digest digest;
@@ -276,7 +276,7 @@ int qn_docker_archive_source(const struct qn_location *at, uint64_t manifest_max
     return 0;
 }
 
-/* --- destination ------------------------------------------------------------------------------------------------ */
+/* --- destination -------------------------------------------------------------------------------------------------- */
 
 struct save {
     struct qn_tar_out tar;

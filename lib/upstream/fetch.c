@@ -50,7 +50,7 @@ struct qn_fetch {
     struct qn_fetch_waiter *waiters;
 };
 
-/* --- life ------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int qn_fetcher_new(const struct qn_fetch_ops *ops, unsigned threads, struct qn_fetcher **out, struct qn_err *e)
 {
@@ -97,7 +97,7 @@ void qn_fetch_release(struct qn_fetch *f)
         fetch_free(f);
 }
 
-/* --- waking ----------------------------------------------------------------------------------------------------- */
+/* --- waking ------------------------------------------------------------------------------------------------------- */
 
 static bool is_due(const struct qn_fetch *f, uint64_t beyond, bool committed)
 {
@@ -139,7 +139,7 @@ static void call_all(struct qn_fetch_waiter *due)
     }
 }
 
-/* --- the download ----------------------------------------------------------------------------------------------- */
+/* --- the download ------------------------------------------------------------------------------------------------- */
 
 static int on_bytes(void *ctx, const void *p, size_t n, struct qn_err *e)
 {
@@ -252,7 +252,7 @@ static void on_done(void *ctx, const struct qn_err *failed)
         commit(f);
 }
 
-/* --- joining ---------------------------------------------------------------------------------------------------- */
+/* --- joining ------------------------------------------------------------------------------------------------------ */
 
 static struct qn_fetch *find(struct qn_fetcher *fetcher, const struct qn_digest *d, const char *scope)
 {
@@ -347,7 +347,7 @@ struct qn_fetch *qn_fetch_join(struct qn_fetcher *fetcher, const struct qn_diges
     return f;
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 void qn_fetch_state(struct qn_fetch *f, struct qn_fetch_state *out)
 {

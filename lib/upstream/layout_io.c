@@ -64,7 +64,7 @@ int qn_span_digest(const struct qn_span *s, struct qn_digest *out, struct qn_err
     return hash_span(s, NULL, QN_SHA256, out, e);
 }
 
-/* --- dispatch --------------------------------------------------------------------------------------------------- */
+/* --- dispatch ----------------------------------------------------------------------------------------------------- */
 
 void qn_source_fini(struct qn_source *s)
 {

@@ -76,7 +76,7 @@ int qn_oci_index_add(const json_t *old, const struct qn_item *item, const char *
                      struct qn_err *e) QN_MUST_CHECK;
 #define QN_OCI_LAYOUT "{\"imageLayoutVersion\":\"1.0.0\"}"
 
-/* --- docker archives --- */
+/* --- docker archives ---------------------------------------------------------------------------------------------- */
 /* One element of manifest.json; views borrow from the document. */
 struct qn_docker_entry {
     struct qn_str config;

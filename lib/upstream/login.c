@@ -31,7 +31,7 @@ void qn_login_copy(struct qn_login *to, const struct qn_login *from)
     to->identity = from->identity ? qn_xstrdup(from->identity) : NULL;
 }
 
-/* --- the cache of tokens ---------------------------------------------------------------------------------------- */
+/* --- the cache of tokens ------------------------------------------------------------------------------------------ */
 
 static void token_free(struct qn_token *t)
 {
@@ -121,7 +121,7 @@ static void token_keep(struct qn_registry *r, const char *scope, struct qn_str v
     pthread_mutex_unlock(&r->lock);
 }
 
-/* --- asking the token server ------------------------------------------------------------------------------------ */
+/* --- asking the token server -------------------------------------------------------------------------------------- */
 
 static int read_token(struct qn_op *op, const struct qn_client_response *resp, struct qn_err *e)
 {
@@ -229,7 +229,7 @@ static int ask_token(struct qn_op *op, struct qn_err *e)
     return r;
 }
 
-/* --- with the credentials at hand ------------------------------------------------------------------------------- */
+/* --- with the credentials at hand --------------------------------------------------------------------------------- */
 
 static int use_basic(struct qn_op *op, struct qn_err *e)
 {
@@ -345,7 +345,7 @@ static int find_login(struct qn_op *op, struct qn_err *e)
     return 0;
 }
 
-/* --- challenges ------------------------------------------------------------------------------------------------- */
+/* --- challenges --------------------------------------------------------------------------------------------------- */
 
 /* Picks Bearer before Basic out of every WWW-Authenticate header; false when there is neither. */
 static bool choose(struct qn_op *op, const struct qn_client_response *resp)

@@ -24,7 +24,7 @@ struct oci {
     unsigned tmp; /* number of the last temporary name */
 };
 
-/* --- index.json ------------------------------------------------------------------------------------------------- */
+/* --- index.json --------------------------------------------------------------------------------------------------- */
 
 static bool replaced(const json_t *j, const struct qn_item *item, const char *name)
 {
@@ -65,7 +65,7 @@ int qn_oci_index_add(const json_t *old, const struct qn_item *item, const char *
     return qn_json_print(index, out, e);
 }
 
-/* --- a directory ------------------------------------------------------------------------------------------------ */
+/* --- a directory -------------------------------------------------------------------------------------------------- */
 
 static void blob_path(const struct oci *o, const struct qn_digest *d, char *out, size_t size)
 {
@@ -209,7 +209,7 @@ int qn_oci_dir_dest(const struct qn_location *at, struct qn_dest *out, struct qn
     return 0;
 }
 
-/* --- an archive ------------------------------------------------------------------------------------------------- */
+/* --- an archive --------------------------------------------------------------------------------------------------- */
 
 static void member_name(const struct qn_digest *d, char out[QN_DIGEST_TEXT + 16])
 {

@@ -126,7 +126,7 @@ int qn_registry_repo(const struct qn_registry *r, struct qn_str repo, char out[2
     return 0;
 }
 
-/* --- what upstream's answers say -------------------------------------------------------------------------------- */
+/* --- what upstream's answers say ---------------------------------------------------------------------------------- */
 
 /* The first error of {"errors": [{"code": .., "message": ..}]}, quoted; "" when there is none. */
 static void body_says(const struct qn_client_response *resp, char out[200], struct qn_str *code, char code_buf[64])

@@ -110,7 +110,7 @@ int qn_registry_referrers_async(struct qn_registry *r, struct qn_str repo, const
                                 void (*done)(void *ctx, struct qn_str json, const struct qn_err *failed), void *ctx,
                                 struct qn_err *e) QN_MUST_CHECK;
 
-/* --- pushing (command line destinations); blocking only --------------------------------------------------------- */
+/* --- pushing (command line destinations); blocking only ----------------------------------------------------------- */
 int qn_registry_has_blob(struct qn_registry *r, struct qn_str repo, const struct qn_digest *d, bool *has,
                          struct qn_err *e) QN_MUST_CHECK;
 /* Uploads `size` bytes of `fd` from `offset`, in one PUT. */

@@ -56,7 +56,7 @@ static void finish(struct qn_blob_op *b, const struct qn_err *failed)
     free(b);
 }
 
-/* --- one attempt ------------------------------------------------------------------------------------------------ */
+/* --- one attempt -------------------------------------------------------------------------------------------------- */
 
 static int on_bytes(void *ctx, const void *p, size_t n, struct qn_err *e)
 {

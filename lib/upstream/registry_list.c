@@ -15,7 +15,7 @@
 #define PAGES_MAX   16u
 #define EMPTY_INDEX "{\"schemaVersion\":2,\"mediaType\":\"" QN_MT_OCI_INDEX "\",\"manifests\":[]}"
 
-/* --- tags ------------------------------------------------------------------------------------------------------- */
+/* --- tags --------------------------------------------------------------------------------------------------------- */
 
 struct tags_op {
     struct qn_registry *r;
@@ -118,7 +118,7 @@ int qn_registry_tags_async(struct qn_registry *r, struct qn_str repo, const char
     return 0;
 }
 
-/* --- referrers -------------------------------------------------------------------------------------------------- */
+/* --- referrers ---------------------------------------------------------------------------------------------------- */
 
 struct referrers_op {
     struct qn_registry *r;

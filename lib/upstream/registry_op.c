@@ -59,7 +59,7 @@ void qn_op_finish(struct qn_op *op, const struct qn_client_response *resp, const
     qn_op_free(op);
 }
 
-/* --- what answers tell about the upstream ----------------------------------------------------------------------- */
+/* --- what answers tell about the upstream ------------------------------------------------------------------------- */
 
 /* "100;w=21600" */
 static void read_limit(struct qn_str s, int64_t *value, int64_t *window)
@@ -111,7 +111,7 @@ static void record(struct qn_registry *r, const struct qn_client_response *resp,
     pthread_mutex_unlock(&r->lock);
 }
 
-/* --- sending ---------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 static void send_later(void *ctx, bool stopping)
 {

@@ -99,7 +99,7 @@ int qn_status_fail(struct qn_registry *r, const struct qn_client_response *resp,
 /* The repository as upstream knows it ("library/" added); NAME_INVALID unless it follows the grammar. */
 int qn_registry_repo(const struct qn_registry *r, struct qn_str repo, char out[256], struct qn_err *e) QN_MUST_CHECK;
 
-/* --- log-ins (login.c) --- */
+/* --- log-ins (login.c) -------------------------------------------------------------------------------------------- */
 /* Answers a 401: gets what the challenge asks for and sends the operation again, or finishes it. */
 void qn_op_login(struct qn_op *op, const struct qn_client_response *resp);
 /* "Bearer ..." or "Basic ..." for a scope as far as it is known, as a heap string, or NULL; `*serial` of the token. */
@@ -110,7 +110,7 @@ void qn_token_forget(struct qn_registry *r, uint64_t serial);
 void qn_login_forget(struct qn_registry *r);
 void qn_tokens_free(struct qn_registry *r);
 
-/* --- credentials (credentials.c) --- */
+/* --- credentials (credentials.c) ---------------------------------------------------------------------------------- */
 /* Reads or runs what the configuration says. Blocks for a command. A zeroed login: anonymous. */
 int qn_credentials_get(const struct qn_registry *r, struct qn_login *out, struct qn_err *e) QN_MUST_CHECK;
 /* Base64 of "USER:PASSWORD" behind "Basic "; heap. */
@@ -121,7 +121,7 @@ int qn_basic_decode(struct qn_str base64, struct qn_login *out, struct qn_err *e
 int qn_credentials_parse(struct qn_str text, const char *username, struct qn_login *out,
                          struct qn_err *e) QN_MUST_CHECK;
 
-/* --- waiting for an answer on another thread (registry_sync.c) --- */
+/* --- waiting for an answer on another thread (registry_sync.c) ---------------------------------------------------- */
 struct qn_waiter {
     pthread_mutex_t lock;
     pthread_cond_t cond;

@@ -38,7 +38,7 @@ int qn_waiter_wait(struct qn_waiter *w, int started, struct qn_err *e)
     return started < 0 || w->failed ? -1 : 0;
 }
 
-/* --- manifests -------------------------------------------------------------------------------------------------- */
+/* --- manifests ---------------------------------------------------------------------------------------------------- */
 
 struct manifest_wait {
     struct qn_waiter w;
@@ -82,7 +82,7 @@ int qn_registry_manifest(struct qn_registry *r, struct qn_str repo, struct qn_st
     return 0;
 }
 
-/* --- blobs ------------------------------------------------------------------------------------------------------ */
+/* --- blobs -------------------------------------------------------------------------------------------------------- */
 
 static void blob_done(void *ctx, const struct qn_err *failed)
 {
@@ -99,7 +99,7 @@ int qn_registry_blob(struct qn_registry *r, struct qn_str repo, const struct qn_
     return qn_waiter_wait(&w, qn_registry_blob_async(r, repo, d, size, sink, blob_done, &w, NULL, e), e);
 }
 
-/* --- lists ------------------------------------------------------------------------------------------------------ */
+/* --- lists -------------------------------------------------------------------------------------------------------- */
 
 struct tags_wait {
     struct qn_waiter w;

@@ -24,7 +24,7 @@ static const struct {
 #undef X
 };
 
-/* --- what handlers use ----------------------------------------------------------------------------------------- */
+/* --- what handlers use -------------------------------------------------------------------------------------------- */
 
 void qn_child_note(struct qn_child *child, const char *text)
 {
@@ -72,7 +72,7 @@ int qn_child_input_read(struct qn_child_input *self, void *p, size_t n, size_t *
     return 0;
 }
 
-/* --- life of a worker ------------------------------------------------------------------------------------------ */
+/* --- life of a worker --------------------------------------------------------------------------------------------- */
 
 /* Whatever opens files or asks for random numbers when first used is used once before the doors close. */
 static void warm_up(void)

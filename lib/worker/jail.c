@@ -25,7 +25,7 @@
 #define SANITIZER 0
 #endif
 
-/* --- resource limits, capabilities ----------------------------------------------------------------------------- */
+/* --- resource limits, capabilities -------------------------------------------------------------------------------- */
 
 /* `grace` is between the soft limit, whose signal says what happened, and the hard one. */
 static int limit(int what, const char *name, uint64_t value, uint64_t grace, struct qn_err *e)
@@ -65,7 +65,7 @@ static int drop_capabilities(struct qn_err *e)
     return 0;
 }
 
-/* --- Landlock -------------------------------------------------------------------------------------------------- */
+/* --- Landlock ----------------------------------------------------------------------------------------------------- */
 
 /* The kernel's structure as of ABI 6; older kernels get the part that they know. */
 struct ruleset {
@@ -112,7 +112,7 @@ static int landlock(int *abi_out, struct qn_err *e)
     return 0;
 }
 
-/* --- seccomp --------------------------------------------------------------------------------------------------- */
+/* --- seccomp ------------------------------------------------------------------------------------------------------ */
 
 /* What computing on open descriptors needs. newfstatat is glibc's fstat; sysinfo and sched_getaffinity are asked for by
  * qsort and sysconf. */

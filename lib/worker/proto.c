@@ -89,7 +89,7 @@ int qn_header_check(const struct qn_peer *peer, const uint8_t header[QN_MESSAGE_
     return 0;
 }
 
-/* --- sending --------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 static int send_all(int fd, const void *p, size_t n, struct qn_err *e)
 {
@@ -143,7 +143,7 @@ int qn_peer_send(struct qn_peer *peer, uint16_t number, struct qn_str payload, c
     return send_all(peer->fd, payload.p, payload.n, e);
 }
 
-/* --- receiving ------------------------------------------------------------------------------------------------- */
+/* --- receiving ---------------------------------------------------------------------------------------------------- */
 
 static int wait_readable(int fd, int64_t deadline_ms, struct qn_err *e)
 {
@@ -272,7 +272,7 @@ void qn_frame_fini(struct qn_frame *frame)
     qn_buf_fini(&frame->payload);
 }
 
-/* --- errors ---------------------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------------------------------- */
 
 int qn_err_encode(const struct qn_err *err, struct qn_buf *out, struct qn_err *e)
 {
