@@ -11,10 +11,9 @@ struct qn_pull_request {
     enum qn_pull_kind kind;
     struct qn_route route;
     const struct qn_policy *policy;
-    char tag[QN_ROW_TAG]; /* QN_PULL_TAG */
-    struct qn_digest
-        digest; /* QN_PULL_DIGEST, QN_PULL_BLOB, QN_PULL_REFERRERS; a local QN_PULL_TAG: what it points at */
-    bool head;  /* asked with HEAD: starts no job while something can be served without one */
+    char tag[QN_ROW_TAG];    /* QN_PULL_TAG */
+    struct qn_digest digest; /* QN_PULL_DIGEST, QN_PULL_BLOB, QN_PULL_REFERRERS; of a local tag: none is looked up */
+    bool head;               /* asked with HEAD: starts no job while something can be served without one */
 };
 
 enum qn_answer_kind { QN_ANSWER_NONE = 0, QN_ANSWER_MANIFEST, QN_ANSWER_BLOB, QN_ANSWER_TEXT, QN_ANSWER_DENIED };

@@ -84,15 +84,24 @@ static int ask_upstream(struct qn_pull *p, const struct qn_row_tag *old, bool kn
     return 0;
 }
 
-/* A local tag is what the request found it to be. */
+/* A local tag is what the request found it to be, or what it is now. */
 static int local_source(struct qn_pull *p, struct qn_err *e)
 {
     struct qn_row_manifest m;
-    bool found = false;
+    struct qn_row_tag row;
+    bool found = true;
 
     {
         qn_auto_read struct qn_tx *tx = NULL;
-        if (qn_index_read(p->site->index, &tx, e) < 0 || qn_index_manifest_get(tx, &p->rq.digest, &m, &found, e) < 0)
+        if (qn_index_read(p->site->index, &tx, e) < 0)
+            return -1;
+        if (p->rq.digest.algorithm == QN_DIGEST_NONE) {
+            if (qn_index_tag_get(tx, p->rq.route.repo, p->rq.tag, &row, &found, e) < 0)
+                return -1;
+            if (found)
+                p->rq.digest = row.digest;
+        }
+        if (found && qn_index_manifest_get(tx, &p->rq.digest, &m, &found, e) < 0)
             return -1;
     }
     if (!found)
@@ -462,7 +471,7 @@ void qn_pull_tag(struct qn_pull *p)
         return;
     }
     qn_pull_resolved(p, p->subject.media_type);
-    if (p->rq.policy->mode == QN_MODE_OFF) {
+    if (p->rq.policy->mode == QN_MODE_OFF || (p->rq.route.local && !p->rq.route.local->harden_on_push)) {
         pass_tag(p, QN_HOW_PASSTHROUGH);
         return;
     }

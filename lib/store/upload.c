@@ -19,6 +19,7 @@
 #define ID_TEXT      (UUID_TEXT + 1 + 32)
 #define RESERVE_STEP (16ull << 20)
 #define HASH_CHUNK   (1u << 20)
+#define ROOM_SECONDS 600
 
 struct qn_upload {
     struct qn_upload *next, **at; /* under uploads->lock, like refs */
@@ -230,11 +231,28 @@ void qn_uploads_close(struct qn_uploads *u)
     free(u);
 }
 
+static void drop(struct qn_uploads *u, struct qn_upload *up);
+static struct qn_upload *next_old(struct qn_uploads *u, int64_t before);
+
+/* When the table is full: those who started and left must not keep everybody else out. */
+static void make_room(struct qn_uploads *u)
+{
+    pthread_mutex_lock(&u->lock);
+    bool full = u->n >= QN_UPLOADS_MAX;
+    pthread_mutex_unlock(&u->lock);
+    struct qn_upload *up = full ? next_old(u, qn_time_now() - ROOM_SECONDS) : NULL;
+    if (up) {
+        drop(u, up);
+        unref(u, up);
+    }
+}
+
 int qn_upload_start(struct qn_uploads *u, const char *repo, enum qn_digest_algorithm algorithm, char id[QN_UPLOAD_ID],
                     struct qn_err *e)
 {
     if (make_id(repo, id, e) < 0)
         return -1;
+    make_room(u);
     qn_auto_close int fd = openat(u->dir, id, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return qn_fail_errno(e, QN_E_IO, "%s/%s", qn_store_uploads(u->store), id);

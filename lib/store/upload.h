@@ -18,7 +18,8 @@ int qn_uploads_open(struct qn_store *s, struct qn_uploads **out, struct qn_err *
 void qn_uploads_close(struct qn_uploads *u);
 
 /* Starts an empty upload. An id is good only together with the repository that it was made for. `algorithm` is what the
- * digest is expected to be of; QN_DIGEST_NONE means SHA-256. BUSY when there are too many. */
+ * digest is expected to be of; QN_DIGEST_NONE means SHA-256. When there are too many, one that nobody has written to
+ * for ten minutes makes room; BUSY when there is none. */
 int qn_upload_start(struct qn_uploads *u, const char *repo, enum qn_digest_algorithm algorithm, char id[QN_UPLOAD_ID],
                     struct qn_err *e) QN_MUST_CHECK;
 /* How many bytes there are. UPLOAD_UNKNOWN when there is no such upload in that repository. */

@@ -467,6 +467,13 @@ def test_a_pushed_tag_resolves_to_the_hardened_image(daemon, small):
     assert [m["artifactType"] for m in reports] == ["application/vnd.quench.report.v1+json"]
     state = daemon.api("/resolve?ref=hard/app:v1").json()
     assert state["state"] == "hardened" and hardened in json.dumps(state)
+    # A tag can be hardened ahead of its first pull, and a repository that does not harden serves what it has.
+    assert daemon.api("/images", "POST", {"ref": "hard/app:v1"}).status == 202
+    plain = Client(daemon.registry, "apps/plain")
+    plain.push_layout(small["layout"], small["amd64"], "v1")
+    assert daemon.api("/images", "POST", {"ref": "apps/plain:v1"}).status in (200, 202)
+    assert plain.get("v1").headers["docker-content-digest"] == pushed
+    assert daemon.api("/resolve?ref=apps/plain:v1").json()["state"] == "original"
     # The tag moves: what is served is never the image before.
     c.push_layout(small["layout"], small["newer"], "v1")
     assert c.get("v1").headers["quench-source-digest"] == small["newer"]["digest"]

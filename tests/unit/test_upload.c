@@ -295,6 +295,28 @@ START_TEST(old_ones_expire)
 }
 END_TEST
 
+START_TEST(too_many)
+{
+    char id[QN_UPLOAD_ID], path[256];
+    struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    uint64_t bytes;
+    size_t n;
+
+    qn_ok(qn_upload_start(uploads, "apps/x", QN_DIGEST_NONE, id, &e), e);
+    snprintf(path, sizeof path, "%s/%s", qn_store_uploads(store), id);
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+    reopen(0);
+    for (unsigned i = 1; i < QN_UPLOADS_MAX; i++)
+        qn_ok(qn_upload_start(uploads, "apps/x", QN_DIGEST_NONE, id, &e), e);
+    qn_ok(qn_upload_start(uploads, "apps/x", QN_DIGEST_NONE, id, &e), e); /* the old one made room */
+    ck_assert_int_ne(access(path, F_OK), 0);
+    qn_fails(qn_upload_start(uploads, "apps/x", QN_DIGEST_NONE, id, &e), e, QN_E_BUSY);
+    qn_uploads_count(uploads, &n, &bytes);
+    ck_assert_uint_eq(n, QN_UPLOADS_MAX);
+    ck_assert_uint_eq(files(), QN_UPLOADS_MAX);
+}
+END_TEST
+
 START_TEST(full_storage)
 {
     char id[QN_UPLOAD_ID];
@@ -366,6 +388,7 @@ Suite *suite_upload(void)
                                   a_file_that_was_changed,
                                   old_ones_expire,
                                   full_storage,
+                                  too_many,
                                   many_push_the_same};
     Suite *s = suite_create("upload");
     TCase *c = tcase_create("upload");
