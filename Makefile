@@ -70,6 +70,7 @@ LIB_OBJ    := $(LIB_SRC:%.c=$(B)/%.o)
 DAEMON_OBJ := $(filter-out $(B)/daemon/main.o,$(DAEMON_SRC:%.c=$(B)/%.o))
 UNIT_OBJ   := $(UNIT_SRC:%.c=$(B)/%.o)
 FUZZ_OBJ   := $(FUZZ_SRC:%.c=$(B)/%.o)
+BENCH_OBJ  := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/bench/*.c)))
 
 all: $(B)/quench
 
@@ -145,7 +146,7 @@ fuzz: ## libFuzzer over every target, FUZZ_TIME seconds each (FLAVOUR=fuzz is im
 lint: ## floors, sizes, tables, banned calls, format
 	@python3 scripts/lint.py
 format: ## rewrite every C file as .clang-format says
-	@clang-format -i $(wildcard lib/*/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
+	@clang-format -i $(wildcard lib/*/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch])
 headers: ## every header compiles alone
 	@for h in $(filter-out lib/base/compiler.h,$(wildcard lib/*/*.h daemon/*.h)); do \
 	 echo "#include \"$$h\"" | $(CC) $(BASE) $(WARN) $(PKGDIRS) -x c -fsyntax-only - || { echo "$$h does not stand alone"; exit 1; }; done
@@ -173,10 +174,12 @@ corpus: ## every image of the corpus before and after, under every profile, as a
 	@python3 tests/corpus/run.py $(CORPUS)
 demo: ## harden a real image end to end
 	@scripts/demo
+$(B)/engine: $(B)/tests/bench/engine.o $(B)/libquench.a
+	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 bench: ## ratios against peers in one interleaved run
 	@scripts/install-deps bench
-	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
-	@python3 tests/bench/run.py
+	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench build/release/engine
+	@python3 tests/bench/run.py $(BENCH)
 
 install: ## install binary, configuration, units
 	@$(MAKE) --no-print-directory FLAVOUR=release build/release/quench
@@ -198,4 +201,4 @@ clean: ## remove everything built
         compile_commands clean FORCE
 .SECONDARY:
 
--include $(LIB_OBJ:.o=.d) $(DAEMON_SRC:%.c=$(B)/%.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(DAEMON_SRC:%.c=$(B)/%.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)

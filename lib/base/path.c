@@ -64,6 +64,21 @@ struct star {
     bool set;
 };
 
+/* Whether a text ends as what stands behind the last wildcard of a pattern; the slash of a double star may match
+ * nothing. Most patterns of a long table fail here. */
+static bool same_end(struct qn_str pattern, struct qn_str text)
+{
+    for (size_t i = 1; i <= pattern.n; i++) {
+        size_t at = pattern.n - i;
+        if (pattern.p[at] == '*' || pattern.p[at] == '?' ||
+            (pattern.p[at] == '/' && at > 1 && pattern.p[at - 1] == '*' && pattern.p[at - 2] == '*'))
+            return true;
+        if (i > text.n || pattern.p[at] != text.p[text.n - i])
+            return false;
+    }
+    return pattern.n == text.n;
+}
+
 /* The two kinds of star backtrack apart: a "*" that meets "/" gives up in favour of the last "**". That keeps
  * the work at most quadratic in the text, whatever the pattern. */
 bool qn_glob(struct qn_str pattern, struct qn_str text)
@@ -71,6 +86,8 @@ bool qn_glob(struct qn_str pattern, struct qn_str text)
     struct star one = {0}, two = {0};
     size_t p = 0, t = 0;
 
+    if (!same_end(pattern, text))
+        return false;
     for (;;) {
         if (p + 1 < pattern.n && pattern.p[p] == '*' && pattern.p[p + 1] == '*') {
             p += 2;

@@ -112,7 +112,8 @@ int qn_image_build(const struct qn_layer_index *layers, size_t count, struct qn_
     find_databases(&img);
     read_osrelease(&img);
     read_user(&img);
-    if (qn_image_packages(&img, e) < 0 || qn_image_units(&img, e) < 0 || qn_image_reach(&img, keep, e) < 0)
+    if (qn_image_commands(&img, e) < 0 || qn_image_libraries(&img, e) < 0 || qn_image_packages(&img, e) < 0 ||
+        qn_image_units(&img, e) < 0 || qn_image_reach(&img, keep, e) < 0)
         return -1;
     *out = img;
     img = (struct qn_image){0};

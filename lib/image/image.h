@@ -2,7 +2,7 @@
 #ifndef QN_IMAGE_IMAGE_H
 #define QN_IMAGE_IMAGE_H
 
-#include "tree.h"
+#include "lookup.h"
 
 #include "base/limits.h"
 #include "formats/imgconfig.h"
@@ -100,6 +100,8 @@ struct qn_keep {
     size_t command_count;
 };
 
+#define QN_LIBRARY_TABLES 11
+
 struct qn_image {
     struct qn_tree tree;
     struct qn_imgconfig config;
@@ -110,6 +112,8 @@ struct qn_image {
     size_t provider_count;
     struct qn_databases db;
     struct qn_osrelease os;
+    struct qn_lookup command;                    /* the programs of PATH */
+    struct qn_lookup library[QN_LIBRARY_TABLES]; /* the system's libraries, by machine (library.c) */
     uint8_t *unit;          /* one per node: the language's package manager that it belongs to (units.h), or 0 */
     struct qn_reach *reach; /* one per node */
     uint32_t entry;         /* what the image starts, or QN_NO_NODE */
@@ -160,6 +164,9 @@ uint32_t qn_image_library_name(const struct qn_image *img, uint32_t file, struct
 
 /* Stages of qn_image_build(), apart for tests. */
 int qn_image_packages(struct qn_image *img, struct qn_err *e) QN_MUST_CHECK;
+/* Tables for qn_image_command() and qn_image_library(): img->command and img->library. */
+int qn_image_commands(struct qn_image *img, struct qn_err *e) QN_MUST_CHECK;
+int qn_image_libraries(struct qn_image *img, struct qn_err *e) QN_MUST_CHECK;
 int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_err *e) QN_MUST_CHECK;
 
 #endif

@@ -1,4 +1,6 @@
-/* Which file a DT_NEEDED name means. Sources: ld.so(8) of glibc; musl's dynlink.c search order as its manual tells. */
+/* Which file a DT_NEEDED name means. Sources: ld.so(8) of glibc; musl's dynlink.c search order as its manual tells. The
+ * directories that only the system's settings name are the same for all files of a machine: what they hold is sorted
+ * once (lookup.h). */
 #include "image.h"
 
 #include "base/path.h"
@@ -77,66 +79,115 @@ static uint32_t in_path(const struct qn_image *img, struct qn_str list, char sep
     return QN_NO_NODE;
 }
 
-/* The lines of ld.so.conf and of every file below ld.so.conf.d. */
-static uint32_t in_ld_conf(const struct qn_image *img, struct qn_str name, const struct qn_elf_facts *f)
+/* Which of the image's tables is for files of a machine: a row of multiarch[], or one of two behind them. */
+static size_t table_of(const struct qn_elf_facts *f)
 {
-    struct qn_str text;
-    uint32_t found = QN_NO_NODE;
+    for (size_t i = 0; i < QN_ARRAY_LEN(multiarch); i++)
+        if (multiarch[i].machine == f->machine && multiarch[i].class == f->class)
+            return i;
+    return QN_ARRAY_LEN(multiarch) + (f->class == 2);
+}
+_Static_assert(QN_ARRAY_LEN(multiarch) + 2 == QN_LIBRARY_TABLES, "one table for each row, and two");
 
-    if (qn_image_text(img, QN_STR("etc/ld.so.conf"), &text))
-        found = in_path(img, text, '\n', QN_STR(""), name, f);
-    uint32_t dir = qn_tree_resolve(&img->tree, QN_STR("etc/ld.so.conf.d"), true);
-    if (found != QN_NO_NODE || dir == QN_NO_NODE)
-        return found;
-    for (uint32_t i = dir + 1, end = qn_tree_end(&img->tree, dir); i < end && found == QN_NO_NODE; i++)
-        if (qn_node_text(img, i, &text))
-            found = in_path(img, text, '\n', QN_STR(""), name, f);
-    return found;
+static uint32_t kind_of(const struct qn_elf_facts *f)
+{
+    return (uint32_t)f->machine << 16 | (uint32_t)f->class << 8 | f->data;
 }
 
-static uint32_t in_defaults(const struct qn_image *img, struct qn_str name, const struct qn_elf_facts *f)
+/* Adds the directories of a list. */
+static void add_path(struct qn_dirs *dirs, struct qn_str list, char separator, const struct qn_elf_facts *f)
 {
-    static const char *const dirs[] = {"lib64", "usr/lib64", "lib", "usr/lib", "lib32", "usr/lib32", "usr/local/lib"};
+    struct qn_str dir;
     char path[QN_PATH_MAX];
 
-    for (size_t i = 0; i < QN_ARRAY_LEN(multiarch); i++) {
-        if (multiarch[i].machine != f->machine || multiarch[i].class != f->class)
-            continue;
-        static const char *const roots[] = {"lib", "usr/lib", "usr/local/lib"};
-        for (size_t k = 0; k < QN_ARRAY_LEN(roots); k++) {
-            snprintf(path, sizeof path, "%s/%s", roots[k], multiarch[i].tuple);
-            uint32_t n = in_dir(img, qn_str_c(path), name, f);
-            if (n != QN_NO_NODE)
-                return n;
-        }
+    while (qn_str_next(&list, separator, &dir)) {
+        dir = qn_str_trim(dir);
+        if (dir.n && dir.p[0] != '#' && expand(dir, QN_STR(""), f, path))
+            qn_dirs_add(dirs, qn_tree_resolve(dirs->tree, qn_str_c(path), true));
     }
-    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++) {
-        uint32_t n = in_dir(img, qn_str_c(dirs[i]), name, f);
-        if (n != QN_NO_NODE)
-            return n;
-    }
-    return QN_NO_NODE;
+}
+
+/* The lines of ld.so.conf and of every file below ld.so.conf.d. */
+static void add_ld_conf(const struct qn_image *img, struct qn_dirs *dirs, const struct qn_elf_facts *f)
+{
+    struct qn_str text;
+
+    if (qn_image_text(img, QN_STR("etc/ld.so.conf"), &text))
+        add_path(dirs, text, '\n', f);
+    uint32_t dir = qn_tree_resolve(&img->tree, QN_STR("etc/ld.so.conf.d"), true);
+    if (dir == QN_NO_NODE)
+        return;
+    for (uint32_t i = dir + 1, end = qn_tree_end(&img->tree, dir); i < end; i++)
+        if (qn_node_text(img, i, &text))
+            add_path(dirs, text, '\n', f);
 }
 
 /* musl reads etc/ld-musl-ARCH.path, separated by colons or newlines. */
-static uint32_t in_musl_path(const struct qn_image *img, struct qn_str name, const struct qn_elf_facts *f)
+static void add_musl_path(const struct qn_image *img, struct qn_dirs *dirs, const struct qn_elf_facts *f)
 {
     const struct qn_tree *t = &img->tree;
     uint32_t etc = qn_tree_find(t, QN_STR("etc"));
     struct qn_str text;
 
     if (etc == QN_NO_NODE)
-        return QN_NO_NODE;
+        return;
     for (uint32_t i = etc + 1, end = qn_tree_end(t, etc); i < end; i++) {
         if (!qn_str_starts(t->node[i].path, QN_STR("etc/ld-musl-")) || !qn_node_text(img, i, &text))
             continue;
-        uint32_t n = in_path(img, text, ':', QN_STR(""), name, f);
-        if (n == QN_NO_NODE)
-            n = in_path(img, text, '\n', QN_STR(""), name, f);
-        if (n != QN_NO_NODE)
-            return n;
+        add_path(dirs, text, ':', f);
+        add_path(dirs, text, '\n', f);
     }
-    return QN_NO_NODE;
+}
+
+static void add_defaults(struct qn_dirs *dirs, size_t table)
+{
+    static const char *const list[] = {"lib64", "usr/lib64", "lib", "usr/lib", "lib32", "usr/lib32", "usr/local/lib"};
+    static const char *const roots[] = {"lib", "usr/lib", "usr/local/lib"};
+    char path[QN_PATH_MAX];
+
+    for (size_t k = 0; table < QN_ARRAY_LEN(multiarch) && k < QN_ARRAY_LEN(roots); k++) {
+        snprintf(path, sizeof path, "%s/%s", roots[k], multiarch[table].tuple);
+        qn_dirs_add(dirs, qn_tree_resolve(dirs->tree, qn_str_c(path), true));
+    }
+    for (size_t i = 0; i < QN_ARRAY_LEN(list); i++)
+        qn_dirs_add(dirs, qn_tree_resolve(dirs->tree, qn_str_c(list[i]), true));
+}
+
+/* Files of the machines that a table is for. */
+struct wanted {
+    const struct qn_tree *tree;
+    size_t table;
+};
+
+static bool wanted(const void *ctx, uint32_t to, uint32_t *kind)
+{
+    const struct wanted *w = ctx;
+    const struct qn_node *n = &w->tree->node[to];
+
+    if (n->type != QN_FILE || !n->data || n->data->content != QN_ELF || table_of(&n->data->elf) != w->table)
+        return false;
+    *kind = kind_of(&n->data->elf);
+    return true;
+}
+
+int qn_image_libraries(struct qn_image *img, struct qn_err *e)
+{
+    const struct qn_tree *t = &img->tree;
+
+    for (uint32_t i = 1; i < t->count; i++) {
+        const struct qn_entry *data = t->node[i].type == QN_FILE ? t->node[i].data : NULL;
+        size_t table = data && data->content == QN_ELF ? table_of(&data->elf) : QN_LIBRARY_TABLES;
+        if (table == QN_LIBRARY_TABLES || img->library[table].at)
+            continue;
+        qn_auto_dirs struct qn_dirs dirs = {0};
+        qn_dirs_init(&dirs, t);
+        add_ld_conf(img, &dirs, &data->elf);
+        add_musl_path(img, &dirs, &data->elf);
+        add_defaults(&dirs, table);
+        if (qn_lookup_make(&dirs, wanted, &(struct wanted){t, table}, &img->arena, &img->library[table], e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 uint32_t qn_image_library(const struct qn_image *img, uint32_t file, struct qn_str name)
@@ -163,11 +214,8 @@ uint32_t qn_image_library_name(const struct qn_image *img, uint32_t file, struct
         n = in_path(img, env, ':', origin, name, f);
     if (n == QN_NO_NODE)
         n = in_path(img, f->runpath, ':', origin, name, f);
-    if (n == QN_NO_NODE)
-        n = in_ld_conf(img, name, f);
-    if (n == QN_NO_NODE)
-        n = in_musl_path(img, name, f);
-    if (n == QN_NO_NODE)
-        n = in_defaults(img, name, f);
-    return n;
+    if (n != QN_NO_NODE)
+        return n;
+    const struct qn_found *found = qn_lookup_find(&img->library[table_of(f)], &img->tree, name, kind_of(f));
+    return found ? found->node : QN_NO_NODE;
 }

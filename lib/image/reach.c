@@ -38,33 +38,6 @@ void qn_reach_chain(struct qn_reaching *w, uint32_t node, enum qn_why why, uint3
     }
 }
 
-uint32_t qn_image_command_name(const struct qn_image *img, struct qn_str word)
-{
-    struct qn_str path = qn_imgconfig_path(&img->config), dir;
-
-    if (word.n == 0 || word.n >= QN_PATH_MAX)
-        return QN_NO_NODE;
-    if (qn_str_chr(word, '/') >= 0)
-        return qn_tree_resolve_at(&img->tree, img->config.working_dir, word, false);
-    while (qn_str_next(&path, ':', &dir)) {
-        /* Relative elements, and empty ones, start at the working directory. */
-        uint32_t d = qn_tree_resolve_at(&img->tree, img->config.working_dir, dir, true);
-        uint32_t n = d == QN_NO_NODE ? d : qn_tree_resolve_at(&img->tree, img->tree.node[d].path, word, false);
-        if (n == QN_NO_NODE)
-            continue;
-        uint32_t to = qn_tree_resolve(&img->tree, img->tree.node[n].path, true);
-        if (to != QN_NO_NODE && img->tree.node[to].type == QN_FILE)
-            return n;
-    }
-    return QN_NO_NODE;
-}
-
-uint32_t qn_image_command(const struct qn_image *img, struct qn_str word)
-{
-    uint32_t n = qn_image_command_name(img, word);
-    return n == QN_NO_NODE ? n : qn_tree_resolve(&img->tree, img->tree.node[n].path, true);
-}
-
 /* A word that something runs: a path that exists, or a command of the PATH. */
 void qn_reach_word(struct qn_reaching *w, struct qn_str word, enum qn_why why, uint32_t from)
 {

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #define MAX_NODES 4000000u
-#define MAX_STEPS 40u
 
 const struct qn_entry *qn_layer_target(const struct qn_layer_index *layer, const struct qn_entry *entry)
 {
@@ -201,16 +200,44 @@ static int apply(const struct list *lower, const struct changes *c, const struct
     return 0;
 }
 
+/* Parents, ends of subtrees, and how many children each directory has. */
 static void set_parents(struct qn_tree *t)
 {
     uint32_t at = QN_NO_NODE;
 
     for (uint32_t i = 0; i < t->count; i++) {
         while (at != QN_NO_NODE &&
-               !(t->node[at].path.n < t->node[i].path.n && qn_path_under(t->node[i].path, t->node[at].path)))
+               !(t->node[at].path.n < t->node[i].path.n && qn_path_under(t->node[i].path, t->node[at].path))) {
+            t->node[at].end = i;
             at = t->node[at].parent;
+        }
         t->node[i].parent = at;
+        t->node[i].child = t->node[i].children = 0;
+        if (at != QN_NO_NODE)
+            t->node[at].children++;
         at = i;
+    }
+    for (; at != QN_NO_NODE; at = t->node[at].parent)
+        t->node[at].end = (uint32_t)t->count;
+}
+
+/* Sorts the children of each directory together. They come in path order, which is that of their names. */
+static void set_children(struct qn_tree *t)
+{
+    uint32_t next = 0;
+
+    t->child = qn_xcalloc(t->count, sizeof *t->child);
+    t->key = qn_xcalloc(t->count, sizeof *t->key);
+    for (uint32_t i = 0; i < t->count; i++) {
+        t->node[i].child = next;
+        next += t->node[i].children;
+        t->node[i].children = 0;
+    }
+    for (uint32_t i = 1; i < t->count; i++) {
+        struct qn_node *dir = &t->node[t->node[i].parent];
+        uint32_t at = dir->child + dir->children++;
+        t->child[at] = i;
+        t->key[at] = qn_tree_key(qn_str_from(t->node[i].path, dir->path.n + (dir->path.n > 0)));
     }
 }
 
@@ -239,181 +266,16 @@ int qn_tree_build(const struct qn_layer_index *layers, size_t count, struct qn_t
         free(acc.node);
         return -1;
     }
-    *out = (struct qn_tree){acc.node, acc.count, layers, count};
+    *out = (struct qn_tree){.node = acc.node, .count = acc.count, .layer = layers, .layer_count = count};
     set_parents(out);
+    set_children(out);
     return 0;
 }
 
 void qn_tree_fini(struct qn_tree *t)
 {
     free(t->node);
+    free(t->child);
+    free(t->key);
     *t = (struct qn_tree){0};
-}
-
-uint32_t qn_tree_find(const struct qn_tree *t, struct qn_str path)
-{
-    size_t lo = 0, hi = t->count;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        int c = qn_path_cmp(t->node[mid].path, path);
-        if (c == 0)
-            return (uint32_t)mid;
-        if (c < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return QN_NO_NODE;
-}
-
-uint32_t qn_tree_end(const struct qn_tree *t, uint32_t node)
-{
-    size_t lo = node + 1u, hi = t->count;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (qn_path_under(t->node[mid].path, t->node[node].path))
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return (uint32_t)lo;
-}
-
-bool qn_tree_visible(const struct qn_tree *t, const struct qn_entry *entry)
-{
-    uint32_t n = qn_tree_find(t, entry->path);
-    return n != QN_NO_NODE && t->node[n].entry == entry;
-}
-
-/* A walk through the tree: where we are, and what is still to be walked. */
-struct walk {
-    char at[QN_PATH_MAX];
-    size_t n;
-    char rest[QN_PATH_MAX];
-    size_t rest_n;
-    unsigned steps;
-    bool (*gone)(const void *ctx, uint32_t node); /* or NULL */
-    const void *ctx;
-    uint32_t met; /* the first node that is gone, or QN_NO_NODE */
-};
-
-/* Puts a link target in front of the rest of the walk; false when it does not fit. */
-static bool walk_prepend(struct walk *w, struct qn_str target)
-{
-    if (target.n + 1 + w->rest_n >= sizeof w->rest)
-        return false;
-    memmove(w->rest + target.n + 1, w->rest, w->rest_n);
-    memcpy(w->rest, target.p, target.n);
-    w->rest[target.n] = '/';
-    w->rest_n += target.n + 1;
-    if (target.n && target.p[0] == '/')
-        w->n = 0;
-    return true;
-}
-
-static void walk_up(struct walk *w)
-{
-    while (w->n > 0 && w->at[w->n - 1] != '/')
-        w->n--;
-    if (w->n > 0)
-        w->n--;
-}
-
-/* One component; false when the walk fails. */
-static bool walk_step(struct walk *w, const struct qn_tree *t, bool follow_last)
-{
-    struct qn_str rest = {w->rest, w->rest_n}, part;
-
-    if (!qn_str_next(&rest, '/', &part))
-        return false;
-    char name[QN_PATH_MAX];
-    size_t n = part.n;
-    memcpy(name, part.p, n);
-    memmove(w->rest, rest.p, rest.n);
-    w->rest_n = rest.n;
-    if (n == 0 || (n == 1 && name[0] == '.'))
-        return true;
-    if (n == 2 && name[0] == '.' && name[1] == '.') {
-        walk_up(w);
-        return true;
-    }
-    size_t before = w->n;
-    if (w->n + 1 + n >= sizeof w->at)
-        return false;
-    if (w->n)
-        w->at[w->n++] = '/';
-    memcpy(w->at + w->n, name, n);
-    w->n += n;
-    uint32_t node = qn_tree_find(t, qn_str_n(w->at, w->n));
-    bool last = w->rest_n == 0;
-    if (node != QN_NO_NODE && w->gone && w->gone(w->ctx, node)) {
-        w->met = node;
-        return false;
-    }
-    if (node == QN_NO_NODE || t->node[node].type != QN_SYMLINK || (last && !follow_last))
-        return true;
-    if (++w->steps > MAX_STEPS)
-        return false;
-    w->n = before;
-    return walk_prepend(w, t->node[node].entry->link);
-}
-
-static bool walk(struct walk *w, const struct qn_tree *t, struct qn_str dir, struct qn_str path, bool follow_last)
-{
-    w->n = 0;
-    w->steps = 0;
-    w->rest_n = 0;
-    if (path.n == 0 || path.p[0] != '/') {
-        if (!walk_prepend(w, path) || (dir.n && !walk_prepend(w, dir)))
-            return false;
-    } else if (!walk_prepend(w, path)) {
-        return false;
-    }
-    while (w->rest_n)
-        if (!walk_step(w, t, follow_last))
-            return false;
-    return true;
-}
-
-uint32_t qn_tree_resolve_at(const struct qn_tree *t, struct qn_str dir, struct qn_str path, bool follow_last)
-{
-    struct walk w;
-
-    w.gone = NULL;
-    if (qn_str_chr(path, '\0') >= 0 || !walk(&w, t, dir, path, follow_last))
-        return QN_NO_NODE;
-    return qn_tree_find(t, qn_str_n(w.at, w.n));
-}
-
-uint32_t qn_tree_resolve_without(const struct qn_tree *t, struct qn_str path,
-                                 bool (*gone)(const void *ctx, uint32_t node), const void *ctx, uint32_t *first)
-{
-    struct walk w;
-
-    w.gone = gone;
-    w.ctx = ctx;
-    w.met = QN_NO_NODE;
-    bool there = qn_str_chr(path, '\0') < 0 && walk(&w, t, QN_STR(""), path, true);
-    *first = w.met;
-    return there ? qn_tree_find(t, qn_str_n(w.at, w.n)) : QN_NO_NODE;
-}
-
-uint32_t qn_tree_resolve(const struct qn_tree *t, struct qn_str path, bool follow_last)
-{
-    return qn_tree_resolve_at(t, QN_STR(""), path, follow_last);
-}
-
-bool qn_tree_target(const struct qn_tree *t, uint32_t node, char buf[4096], struct qn_str *out)
-{
-    struct walk w;
-    const struct qn_node *n = &t->node[node];
-
-    w.gone = NULL;
-    if (n->type != QN_SYMLINK || !walk(&w, t, qn_path_dir(n->path), n->entry->link, true))
-        return false;
-    memcpy(buf, w.at, w.n);
-    *out = qn_str_n(buf, w.n);
-    return true;
 }

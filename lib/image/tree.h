@@ -9,6 +9,8 @@
 
 #include "layer.h"
 
+#include "base/path.h"
+
 #define QN_NO_NODE UINT32_MAX
 
 struct qn_node {
@@ -19,13 +21,17 @@ struct qn_node {
     uint32_t layer;
     uint32_t parent; /* node of the directory above, QN_NO_NODE for the root */
     uint32_t mode, uid, gid;
-    uint32_t package; /* index into the image's packages, or QN_NO_PACKAGE */
+    uint32_t package;         /* index into the image's packages, or QN_NO_PACKAGE */
+    uint32_t end;             /* the first node behind this one that is not below it */
+    uint32_t child, children; /* where its children stand in the tree's `child`, and how many they are */
 };
 #define QN_NO_PACKAGE UINT32_MAX
 
 struct qn_tree {
     struct qn_node *node; /* sorted by path, each directory directly before what is below it; node[0] is the root */
     size_t count;
+    uint32_t *child; /* the children of each directory together, in the order of their names */
+    uint64_t *key;   /* qn_tree_key() of each one's name: most names differ there already */
     const struct qn_layer_index *layer;
     size_t layer_count;
 };
@@ -36,6 +42,10 @@ int qn_tree_build(const struct qn_layer_index *layers, size_t count, struct qn_t
 void qn_tree_fini(struct qn_tree *t);
 #define qn_auto_tree QN_CLEANUP(qn_tree_fini)
 
+/* The first eight bytes of a name as a number of the same order. */
+uint64_t qn_tree_key(struct qn_str name);
+/* The node of this name directly in a directory, or QN_NO_NODE. */
+uint32_t qn_tree_child(const struct qn_tree *t, uint32_t dir, struct qn_str name);
 /* The node of a canonical path itself (links are not followed), or QN_NO_NODE. */
 uint32_t qn_tree_find(const struct qn_tree *t, struct qn_str path);
 /* The node that a path inside the container names, following links in every component but, unless `follow_last`,
@@ -49,9 +59,12 @@ uint32_t qn_tree_resolve_at(const struct qn_tree *t, struct qn_str dir, struct q
 uint32_t qn_tree_resolve_without(const struct qn_tree *t, struct qn_str path,
                                  bool (*gone)(const void *ctx, uint32_t node), const void *ctx, uint32_t *first);
 /* Where a symbolic link leads as a canonical path, whether or not it exists; false when it climbs or loops. */
-bool qn_tree_target(const struct qn_tree *t, uint32_t node, char buf[4096], struct qn_str *out);
+bool qn_tree_target(const struct qn_tree *t, uint32_t node, char buf[QN_PATH_MAX], struct qn_str *out);
 /* The first node behind `node` that is not below it. */
-uint32_t qn_tree_end(const struct qn_tree *t, uint32_t node);
+static inline uint32_t qn_tree_end(const struct qn_tree *t, uint32_t node)
+{
+    return t->node[node].end;
+}
 /* Whether an entry of a layer is what a container sees under its path. */
 bool qn_tree_visible(const struct qn_tree *t, const struct qn_entry *entry);
 /* What a hard link of `layer` names: the last entry of that name that stands before it in the archive, or NULL. */
