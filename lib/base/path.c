@@ -24,6 +24,26 @@ int qn_path_clean(struct qn_str name, char buf[QN_PATH_MAX], struct qn_str *out,
     return 0;
 }
 
+bool qn_path_is_clean(struct qn_str name)
+{
+    size_t start = 0;
+
+    if (qn_str_chr(name, '\0') >= 0)
+        return false;
+    while (name.n) {
+        ptrdiff_t slash = qn_str_chr(qn_str_from(name, start), '/');
+        size_t n = slash < 0 ? name.n - start : (size_t)slash;
+        struct qn_str part = qn_str_n(name.p + start, n);
+        if (n == 0 || qn_str_eq(part, QN_STR(".")) || qn_str_eq(part, QN_STR("..")) ||
+            (start ? start - 1 : 0) + n + 2 > QN_PATH_MAX)
+            return false;
+        if (slash < 0)
+            break;
+        start += n + 1;
+    }
+    return true;
+}
+
 struct qn_str qn_path_dir(struct qn_str path)
 {
     ptrdiff_t at = qn_str_rchr(path, '/');
@@ -34,13 +54,6 @@ struct qn_str qn_path_base(struct qn_str path)
 {
     ptrdiff_t at = qn_str_rchr(path, '/');
     return at < 0 ? path : qn_str_from(path, (size_t)at + 1);
-}
-
-bool qn_path_under(struct qn_str path, struct qn_str dir)
-{
-    if (dir.n == 0)
-        return true;
-    return qn_str_starts(path, dir) && (path.n == dir.n || path.p[dir.n] == '/');
 }
 
 int qn_path_cmp(struct qn_str a, struct qn_str b)

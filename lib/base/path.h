@@ -11,12 +11,20 @@
  * no empty or "." component, no trailing "/"; the root is "". MALFORMED for "..", NUL bytes and names that
  * are too long. `out` borrows `buf`. */
 int qn_path_clean(struct qn_str name, char buf[QN_PATH_MAX], struct qn_str *out, struct qn_err *e) QN_MUST_CHECK;
+/* Whether a name is in canonical form already: qn_path_clean() would give it back. */
+bool qn_path_is_clean(struct qn_str name);
 /* The part before the last "/", or "" for a top-level name. */
 struct qn_str qn_path_dir(struct qn_str path);
 /* The part after the last "/". */
 struct qn_str qn_path_base(struct qn_str path);
 /* Whether `path` is `dir` or lies below it; every path lies below "". */
-bool qn_path_under(struct qn_str path, struct qn_str dir);
+static inline bool qn_path_under(struct qn_str path, struct qn_str dir)
+{
+    if (dir.n == 0)
+        return true;
+    return path.n >= dir.n && path.p[0] == dir.p[0] && (path.n == dir.n || path.p[dir.n] == '/') &&
+           memcmp(path.p, dir.p, dir.n) == 0;
+}
 /* Order of canonical paths in which a directory stands directly before what is below it ('/' sorts first). */
 int qn_path_cmp(struct qn_str a, struct qn_str b);
 /* Glob match over the whole text: "?" one byte but "/", "*" any run without "/", "**" any run,

@@ -2,16 +2,6 @@
 
 #include <stdio.h>
 
-bool qn_str_eq(struct qn_str a, struct qn_str b)
-{
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
-bool qn_str_eq_c(struct qn_str a, const char *b)
-{
-    return qn_str_eq(a, qn_str_c(b));
-}
-
 static unsigned char lower(char c)
 {
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
@@ -36,22 +26,6 @@ int qn_str_cmp(struct qn_str a, struct qn_str b)
     return (a.n > b.n) - (a.n < b.n);
 }
 
-bool qn_str_starts(struct qn_str s, struct qn_str prefix)
-{
-    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
-}
-
-bool qn_str_ends(struct qn_str s, struct qn_str suffix)
-{
-    return s.n >= suffix.n && (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
-}
-
-ptrdiff_t qn_str_chr(struct qn_str s, char c)
-{
-    const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
-    return at ? at - s.p : -1;
-}
-
 ptrdiff_t qn_str_rchr(struct qn_str s, char c)
 {
     const char *at = s.n ? memrchr(s.p, c, s.n) : NULL;
@@ -64,18 +38,6 @@ ptrdiff_t qn_str_find(struct qn_str s, struct qn_str needle)
         return 0;
     const char *at = s.n ? memmem(s.p, s.n, needle.p, needle.n) : NULL;
     return at ? at - s.p : -1;
-}
-
-struct qn_str qn_str_from(struct qn_str s, size_t from)
-{
-    if (from > s.n)
-        from = s.n;
-    return (struct qn_str){s.p + from, s.n - from};
-}
-
-struct qn_str qn_str_head(struct qn_str s, size_t n)
-{
-    return (struct qn_str){s.p, QN_MIN(n, s.n)};
 }
 
 static bool blank(char c)

@@ -30,24 +30,47 @@ static inline struct qn_str qn_str_n(const void *p, size_t n)
     return (struct qn_str){p, n};
 }
 
-bool qn_str_eq(struct qn_str a, struct qn_str b);
-bool qn_str_eq_c(struct qn_str a, const char *b);
+static inline bool qn_str_eq(struct qn_str a, struct qn_str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+/* `b` is not NULL. */
+static inline bool qn_str_eq_c(struct qn_str a, const char *b)
+{
+    return (a.n == 0 || a.p[0] == b[0]) && qn_str_eq(a, qn_str_c(b));
+}
 /* Equal without regard to the case of ASCII letters. */
 bool qn_str_ieq(struct qn_str a, struct qn_str b);
 /* Bytewise order like memcmp, a prefix before its extension. */
 int qn_str_cmp(struct qn_str a, struct qn_str b);
-bool qn_str_starts(struct qn_str s, struct qn_str prefix);
-bool qn_str_ends(struct qn_str s, struct qn_str suffix);
+static inline bool qn_str_starts(struct qn_str s, struct qn_str prefix)
+{
+    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+static inline bool qn_str_ends(struct qn_str s, struct qn_str suffix)
+{
+    return s.n >= suffix.n && (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
+}
 /* Offset of the first byte `c`, or -1. */
-ptrdiff_t qn_str_chr(struct qn_str s, char c);
+static inline ptrdiff_t qn_str_chr(struct qn_str s, char c)
+{
+    const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
+    return at ? at - s.p : -1;
+}
 /* Offset of the last byte `c`, or -1. */
 ptrdiff_t qn_str_rchr(struct qn_str s, char c);
 /* Offset of the first occurrence of `needle`, or -1. */
 ptrdiff_t qn_str_find(struct qn_str s, struct qn_str needle);
 /* The part from `from` (clamped) to the end. */
-struct qn_str qn_str_from(struct qn_str s, size_t from);
+static inline struct qn_str qn_str_from(struct qn_str s, size_t from)
+{
+    return from < s.n ? (struct qn_str){s.p + from, s.n - from} : (struct qn_str){s.p + s.n, 0};
+}
 /* The first `n` bytes (clamped). */
-struct qn_str qn_str_head(struct qn_str s, size_t n);
+static inline struct qn_str qn_str_head(struct qn_str s, size_t n)
+{
+    return (struct qn_str){s.p, n < s.n ? n : s.n};
+}
 /* Without leading and trailing blanks, tabs, carriage returns and newlines. */
 struct qn_str qn_str_trim(struct qn_str s);
 /* Takes the part up to the next `sep` (or the end) off the front of `*rest`; false when nothing is left.

@@ -123,18 +123,6 @@ static bool name_byte(char c)
            c == '.' || c == '/';
 }
 
-/* Whether a name stands as a word of its own, not as part of a path. */
-static bool has_word(struct qn_str text, struct qn_str name)
-{
-    for (ptrdiff_t at; (at = qn_str_find(text, name)) >= 0; text = qn_str_from(text, (size_t)at + 1)) {
-        char before = at > 0 ? text.p[at - 1] : ' ';
-        char after = (size_t)at + name.n < text.n ? text.p[(size_t)at + name.n] : ' ';
-        if (!name_byte(before) && !name_byte(after))
-            return true;
-    }
-    return false;
-}
-
 /* Files that list accounts, and databases, say nothing about their use. */
 static bool is_list(struct qn_str path)
 {
@@ -147,25 +135,58 @@ static bool is_list(struct qn_str path)
     return false;
 }
 
-/* Whether a script or a configuration that stays has the name, or the image's configuration does. */
-static bool named(const struct qn_plan *p, struct qn_str name)
+/* Which names of the two tables stand somewhere as words of their own, not as parts of paths. */
+struct names {
+    bool user[QN_ARRAY_LEN(stock_users)], group[QN_ARRAY_LEN(stock_groups)];
+    uint32_t lengths[256]; /* of the names that start with a byte, as bits */
+};
+
+static void expect(struct names *w, const char *name)
+{
+    size_t n = strlen(name);
+
+    qn_assert(n > 0 && n < 32);
+    w->lengths[(unsigned char)name[0]] |= 1u << n;
+}
+
+static void note_word(struct names *w, struct qn_str word)
+{
+    if (word.n == 0 || word.n >= 32 || !(w->lengths[(unsigned char)word.p[0]] >> word.n & 1))
+        return;
+    for (size_t i = 0; i < QN_ARRAY_LEN(stock_users); i++)
+        w->user[i] = w->user[i] || qn_str_eq_c(word, stock_users[i].name);
+    for (size_t i = 0; i < QN_ARRAY_LEN(stock_groups); i++)
+        w->group[i] = w->group[i] || qn_str_eq_c(word, stock_groups[i]);
+}
+
+static void note_words(struct names *w, struct qn_str text)
+{
+    for (size_t i = 0, start; i < text.n; i++) {
+        for (start = i; i < text.n && name_byte(text.p[i]); i++)
+            continue;
+        note_word(w, qn_str_n(text.p + start, i - start));
+    }
+}
+
+/* What scripts and configurations that stay say, and the image's configuration. */
+static void note_names(const struct qn_plan *p, struct names *w)
 {
     const struct qn_imgconfig *c = &p->img->config;
     const struct qn_words *lists[] = {&c->entrypoint, &c->cmd, &c->env, &c->healthcheck};
     struct qn_str text;
 
+    for (size_t i = 0; i < QN_ARRAY_LEN(stock_users); i++)
+        expect(w, stock_users[i].name);
+    for (size_t i = 0; i < QN_ARRAY_LEN(stock_groups); i++)
+        expect(w, stock_groups[i]);
     for (size_t k = 0; k < QN_ARRAY_LEN(lists); k++)
         for (size_t i = 0; i < lists[k]->n; i++)
-            if (has_word(lists[k]->v[i], name))
-                return true;
+            note_words(w, lists[k]->v[i]);
     for (size_t i = 0; i < p->opt->keep.command_count; i++)
-        if (has_word(p->opt->keep.commands[i], name))
-            return true;
+        note_words(w, p->opt->keep.commands[i]);
     for (uint32_t i = 1; i < p->img->tree.count; i++)
-        if (qn_plan_kept(p, i) && !is_list(p->img->tree.node[i].path) && qn_node_text(p->img, i, &text) &&
-            has_word(text, name))
-            return true;
-    return false;
+        if (qn_node_text(p->img, i, &text) && qn_plan_kept(p, i) && !is_list(p->img->tree.node[i].path))
+            note_words(w, text);
 }
 
 static bool owns(const struct qn_plan *p, uint32_t id, bool group)
@@ -208,14 +229,15 @@ static bool has_program(const struct qn_plan *p, const char *programs)
     return false;
 }
 
-static int drop_users(struct qn_plan *p, struct qn_rows *passwd, struct qn_rows *shadow, struct qn_err *e)
+static int drop_users(struct qn_plan *p, const struct names *w, struct qn_rows *passwd, struct qn_rows *shadow,
+                      struct qn_err *e)
 {
     for (size_t k = 0; passwd && k < QN_ARRAY_LEN(stock_users); k++) {
         struct qn_str name = qn_str_c(stock_users[k].name);
         struct qn_row *row = qn_rows_find(passwd, name);
         uint32_t uid;
         if (!row || !qn_row_number(row, QN_PW_UID, &uid) || uid == 0 || configured(p->img, name, uid, false) ||
-            owns(p, uid, false) || has_program(p, stock_users[k].programs) || named(p, name))
+            w->user[k] || owns(p, uid, false) || has_program(p, stock_users[k].programs))
             continue;
         struct qn_row *secret = shadow ? qn_rows_find(shadow, name) : NULL;
         if (secret)
@@ -253,7 +275,7 @@ static int save(struct qn_plan *p, const struct qn_rows *rows, uint32_t node, st
                                           : qn_plan_edit(p, node, qn_buf_view(&b), "rows that nothing uses dropped", e);
 }
 
-static int drop_groups(struct qn_plan *p, const struct qn_rows *passwd, struct qn_err *e)
+static int drop_groups(struct qn_plan *p, const struct names *w, const struct qn_rows *passwd, struct qn_err *e)
 {
     qn_auto_rows struct qn_rows group = {0}, secret = {0};
     uint32_t node, secret_node;
@@ -271,7 +293,7 @@ static int drop_groups(struct qn_plan *p, const struct qn_rows *passwd, struct q
         struct qn_row *row = qn_rows_find(&group, name);
         uint32_t gid;
         if (!row || !qn_row_number(row, QN_GR_GID, &gid) || gid == 0 || configured(p->img, name, gid, true) ||
-            has_members(passwd, row, gid) || owns(p, gid, true) || named(p, name))
+            w->group[k] || has_members(passwd, row, gid) || owns(p, gid, true))
             continue;
         qn_rows_drop(&group, row);
         struct qn_row *hidden = has_secret ? qn_rows_find(&secret, name) : NULL;
@@ -310,7 +332,10 @@ static int drop_ranges(struct qn_plan *p, const char *path, const struct qn_rows
 
 int qn_accounts_drop_unused(struct qn_plan *p, struct qn_rows *passwd, struct qn_rows *shadow, struct qn_err *e)
 {
-    if (drop_users(p, passwd, shadow, e) < 0 || drop_groups(p, passwd, e) < 0 ||
+    struct names w = {.lengths = {0}};
+
+    note_names(p, &w);
+    if (drop_users(p, &w, passwd, shadow, e) < 0 || drop_groups(p, &w, passwd, e) < 0 ||
         drop_ranges(p, "etc/subuid", passwd, e) < 0)
         return -1;
     return drop_ranges(p, "etc/subgid", passwd, e);

@@ -40,17 +40,16 @@ static enum qn_rule rule_of(const struct qn_plan *p, uint32_t package)
 struct filter {
     const struct qn_plan *p;
     enum qn_rule rule;
-    bool any; /* something was dropped */
+    bool any;             /* something was dropped */
+    struct qn_near *near; /* NULL where paths do not outlive the call */
 };
 
 /* Whether the file that a database line names is still there, or was not there before. */
 static bool path_stays(struct filter *f, struct qn_str path)
 {
-    const struct qn_tree *t = &f->p->img->tree;
-    uint32_t n = qn_tree_find(t, path);
+    struct qn_near fresh = {.known = false};
+    uint32_t n = qn_tree_listed(&f->p->img->tree, path, f->near ? f->near : &fresh);
 
-    if (n == QN_NO_NODE)
-        n = qn_tree_resolve(t, path, false);
     if (n == QN_NO_NODE || qn_plan_kept(f->p, n))
         return true;
     f->rule = f->p->change[f->p->fate[n].removed - 1].rule;
@@ -134,7 +133,8 @@ static void info_owner(struct qn_str base, struct qn_str *name, struct qn_str *a
 
 static int edit_paths(struct qn_plan *p, uint32_t node, enum qn_dpkg_file kind, struct qn_err *e)
 {
-    struct filter f = {.p = p};
+    struct qn_near near = {.known = false};
+    struct filter f = {.p = p, .near = &near};
     struct qn_str text;
     qn_auto_buf struct qn_buf b = {0};
 

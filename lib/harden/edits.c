@@ -28,17 +28,14 @@ int qn_rule_empty_path(struct qn_plan *p, const char *path, const char *because,
 bool qn_rule_in_path(const struct qn_image *img, uint32_t node)
 {
     static const char *const usual[] = {"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"};
-    struct qn_str dir = qn_path_dir(img->tree.node[node].path), part, path = qn_imgconfig_path(&img->config);
+    uint32_t parent = img->tree.node[node].parent;
 
-    for (size_t i = 0; i < QN_ARRAY_LEN(usual); i++)
-        if (qn_str_eq_c(dir, usual[i]))
+    if (parent == QN_NO_NODE)
+        return false;
+    for (size_t i = 0; !img->searched[parent] && i < QN_ARRAY_LEN(usual); i++)
+        if (qn_str_eq_c(img->tree.node[parent].path, usual[i]))
             return true;
-    while (qn_str_next(&path, ':', &part)) {
-        uint32_t n = qn_tree_resolve(&img->tree, part, true);
-        if (n != QN_NO_NODE && part.n && qn_str_eq(img->tree.node[n].path, dir))
-            return true;
-    }
-    return false;
+    return img->searched[parent];
 }
 
 bool qn_rule_any_reached(const struct qn_image *img, const char *const *names)

@@ -3,18 +3,6 @@
 #include "base/path.h"
 #include "formats/passwd.h"
 
-static bool in_search_path(const struct qn_image *img, struct qn_str dir)
-{
-    struct qn_str path = qn_imgconfig_path(&img->config), part;
-
-    while (qn_str_next(&path, ':', &part)) {
-        uint32_t n = part.n ? qn_tree_resolve(&img->tree, part, true) : QN_NO_NODE;
-        if (n != QN_NO_NODE && qn_str_eq(img->tree.node[n].path, dir))
-            return true;
-    }
-    return false;
-}
-
 static uint64_t count_accounts(const struct qn_image *img)
 {
     qn_auto_rows struct qn_rows rows = {0};
@@ -32,8 +20,6 @@ static uint64_t count_accounts(const struct qn_image *img)
 void qn_figures_count(const struct qn_image *img, struct qn_figures *out)
 {
     struct qn_figures f = {.packages = img->package_count, .accounts = count_accounts(img)};
-    struct qn_str last = {"", 0};
-    bool last_in = false, first = true;
 
     for (uint32_t i = 1; i < img->tree.count; i++) {
         const struct qn_node *n = &img->tree.node[i];
@@ -41,20 +27,15 @@ void qn_figures_count(const struct qn_image *img, struct qn_figures *out)
             f.world_writable++;
         if (n->type != QN_FILE)
             continue;
-        struct qn_str dir = qn_path_dir(n->path);
-        if (first || !qn_str_eq(dir, last)) {
-            last = dir;
-            last_in = in_search_path(img, dir);
-            first = false;
-        }
+        bool searched = img->searched[n->parent];
         f.files++;
         f.bytes += n->data ? n->data->size : 0;
         f.elf += n->data && n->data->content == QN_ELF;
-        f.executables += last_in && (n->mode & 0111);
+        f.executables += searched && (n->mode & 0111);
         f.setuid += (n->mode & 06000) != 0;
         f.file_caps += n->data && n->data->caps;
         f.world_writable += (n->mode & 02) != 0;
-        f.shells += (n->mode & 0111) && last_in && qn_is_shell_name(qn_path_base(n->path));
+        f.shells += (n->mode & 0111) && searched && qn_is_shell_name(qn_path_base(n->path));
     }
     *out = f;
 }

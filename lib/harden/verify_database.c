@@ -42,11 +42,12 @@ static void lists(const struct qn_verify *v, struct qn_verdict *out)
     if (info == QN_NO_NODE)
         return;
     for (uint32_t i = info + 1, end = qn_tree_end(a, info); i < end && out->ok; i++) {
+        struct qn_near near = {.known = false};
         struct qn_str text, path;
         if (!qn_str_ends(a->node[i].path, QN_STR(".list")) || !qn_node_text(v->after, i, &text))
             continue;
         while (qn_dpkg_list_next(&text, &path))
-            if (path.n && qn_tree_resolve(a, path, false) == QN_NO_NODE &&
+            if (path.n && qn_tree_listed(a, path, &near) == QN_NO_NODE &&
                 (v->alone ? !qn_image_documentation(path)
                           : qn_tree_resolve(&v->before->tree, path, false) != QN_NO_NODE))
                 qn_verdict_fail(out, "/%s names /%s, which is gone", QN_Q(a->node[i].path), QN_Q(path));

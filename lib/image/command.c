@@ -12,10 +12,17 @@ int qn_image_commands(struct qn_image *img, struct qn_err *e)
     struct qn_str path = qn_imgconfig_path(&img->config), dir;
     qn_auto_dirs struct qn_dirs dirs = {0};
 
+    img->searched = qn_arena_alloc(&img->arena, img->tree.count, sizeof *img->searched, e);
+    if (!img->searched)
+        return -1;
     qn_dirs_init(&dirs, &img->tree);
     /* Relative elements, and empty ones, start at the working directory. */
-    while (qn_str_next(&path, ':', &dir))
+    while (qn_str_next(&path, ':', &dir)) {
         qn_dirs_add(&dirs, qn_tree_resolve_at(&img->tree, img->config.working_dir, dir, true));
+        uint32_t n = dir.n ? qn_tree_resolve(&img->tree, dir, true) : QN_NO_NODE;
+        if (n != QN_NO_NODE)
+            img->searched[n] = true;
+    }
     return qn_lookup_make(&dirs, file, &img->tree, &img->arena, &img->command, e);
 }
 

@@ -30,21 +30,28 @@ static bool library_tree(struct qn_str path)
 
 static bool directory_fits(const struct qn_keeping *k, uint32_t dir, size_t row)
 {
-    const struct qn_node *n = &k->img->tree.node[dir];
-    return n->type == QN_DIR && library_tree(n->path) && qn_glob(qn_str_c(rows[row].target), qn_path_base(n->path));
+    return qn_glob(qn_str_c(rows[row].target), qn_path_base(k->img->tree.node[dir].path));
 }
 
-void qn_families_mark(struct qn_keeping *k)
+int qn_families_mark(struct qn_keeping *k, struct qn_err *e)
 {
     const struct qn_tree *t = &k->img->tree;
 
-    for (uint32_t d = 1; d < t->count; d++)
-        for (size_t r = 0; t->node[d].type == QN_DIR && r < QN_ARRAY_LEN(rows); r++) {
+    k->trees = qn_arena_alloc(&k->ks->arena, t->count, sizeof *k->trees, e);
+    if (!k->trees)
+        return -1;
+    for (uint32_t d = 1; d < t->count; d++) {
+        if (t->node[d].type != QN_DIR || !library_tree(t->node[d].path))
+            continue;
+        k->trees[k->tree_count++] = d;
+        for (size_t r = 0; r < QN_ARRAY_LEN(rows); r++) {
             if (rows[r].action != ONLY || !directory_fits(k, d, r))
                 continue;
             for (uint32_t i = d + 1, end = qn_tree_end(t, d); i < end; i++)
                 k->bits[i] |= QN_BY_ROW;
         }
+    }
+    return 0;
 }
 
 void qn_keep_plugins(struct qn_keeping *k, struct qn_str text, uint32_t from)
@@ -109,7 +116,8 @@ static void directories(struct qn_keeping *k, size_t row, uint32_t from)
 {
     const struct qn_tree *t = &k->img->tree;
 
-    for (uint32_t d = 1; d < t->count; d++) {
+    for (size_t n = 0; n < k->tree_count; n++) {
+        uint32_t d = k->trees[n];
         if (!directory_fits(k, d, row))
             continue;
         for (uint32_t i = d + 1, end = qn_tree_end(t, d); i < end; i++)

@@ -134,6 +134,8 @@ bool qn_image_documentation(struct qn_str path)
                                        "usr/share/locale",   "usr/share/lintian", "usr/share/doc-base",
                                        "usr/share/licenses", "var/lib/db/sbom",   "usr/share/bash-completion",
                                        "usr/share/bug",      "usr/share/zsh",     "usr/share/fish"};
+    if (!qn_str_starts(path, QN_STR("usr/share/")) && !qn_str_starts(path, QN_STR("var/lib/")))
+        return false;
     for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
         if (qn_path_under(path, qn_str_c(dirs[i])))
             return true;

@@ -113,6 +113,7 @@ struct qn_image {
     struct qn_databases db;
     struct qn_osrelease os;
     struct qn_lookup command;                    /* the programs of PATH */
+    bool *searched;                              /* one per node: a directory that PATH names */
     struct qn_lookup library[QN_LIBRARY_TABLES]; /* the system's libraries, by machine (library.c) */
     uint8_t *unit;          /* one per node: the language's package manager that it belongs to (units.h), or 0 */
     struct qn_reach *reach; /* one per node */
@@ -164,7 +165,7 @@ uint32_t qn_image_library_name(const struct qn_image *img, uint32_t file, struct
 
 /* Stages of qn_image_build(), apart for tests. */
 int qn_image_packages(struct qn_image *img, struct qn_err *e) QN_MUST_CHECK;
-/* Tables for qn_image_command() and qn_image_library(): img->command and img->library. */
+/* Tables for qn_image_command() and qn_image_library(): img->command, img->searched and img->library. */
 int qn_image_commands(struct qn_image *img, struct qn_err *e) QN_MUST_CHECK;
 int qn_image_libraries(struct qn_image *img, struct qn_err *e) QN_MUST_CHECK;
 int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_err *e) QN_MUST_CHECK;

@@ -239,7 +239,8 @@ static int prepare(struct qn_keeping *k, struct qn_err *e)
     if (!k->ks->node || !k->bits || !k->queue || !k->ks->package || !k->ks->alive || !k->packages || !k->package)
         return -1;
     mark_places(k);
-    qn_families_mark(k);
+    if (qn_families_mark(k, e) < 0)
+        return -1;
     qn_keep_classify(k);
     if (qn_names_make(&img->tree, plugin, k, a, &k->plugins, e) < 0)
         return -1;

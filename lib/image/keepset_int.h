@@ -45,6 +45,8 @@ struct qn_keeping {
     uint32_t *packages; /* packages to be looked at (again) */
     size_t package_count;
     struct qn_keep_package *package;
+    uint32_t *trees; /* directories in the trees of libraries, in path order */
+    size_t tree_count;
     struct qn_names plugins; /* "*.so" outside of library directories, by base name */
     struct qn_names programs;
     bool row[QN_FAMILY_MAX]; /* rows of families.def that were carried out */
@@ -79,7 +81,7 @@ void qn_keep_classify(struct qn_keeping *k);
 void qn_keep_roots(struct qn_keeping *k);
 void qn_keep_members(struct qn_keeping *k, uint32_t package);
 /* families.c */
-void qn_families_mark(struct qn_keeping *k);
+int qn_families_mark(struct qn_keeping *k, struct qn_err *e) QN_MUST_CHECK;
 void qn_families_look(struct qn_keeping *k, uint32_t node);
 void qn_families_iconv(struct qn_keeping *k, uint32_t node);
 /* Keeps what a text names as "*.so": plugins of this base name whose path ends like the word. */

@@ -203,15 +203,6 @@ static int get_segments(struct qn_cur *c, struct qn_arena *arena, struct qn_entr
     return 0;
 }
 
-static bool clean_path(struct qn_str path)
-{
-    char clean[QN_PATH_MAX];
-    struct qn_str same;
-    struct qn_err e;
-
-    return qn_path_clean(path, clean, &same, &e) == 0 && qn_str_eq(same, path);
-}
-
 /* What readers rely on without looking again. Only files have content. */
 static bool plausible(const struct qn_entry *n, uint64_t tar_size)
 {
@@ -227,7 +218,7 @@ static bool plausible(const struct qn_entry *n, uint64_t tar_size)
         return false;
     if (n->content == QN_ELF && (n->elf.class < 1 || n->elf.class > 2 || n->elf.data < 1 || n->elf.data > 2))
         return false;
-    return clean_path(n->path) && (n->type != QN_HARDLINK || clean_path(n->link));
+    return qn_path_is_clean(n->path) && (n->type != QN_HARDLINK || qn_path_is_clean(n->link));
 }
 
 static int get_entry(struct qn_cur *c, struct qn_str file, struct qn_arena *arena, struct qn_entry *n, struct qn_err *e)

@@ -107,13 +107,11 @@ static int read_apk_file(struct qn_image *img, struct qn_package_list *ps, struc
 
 /* The node that a database path means: links in the directories are followed, not the last component. A directory,
  * or a link to one (merged /usr), is no payload. */
-static uint32_t payload_node(const struct qn_image *img, struct qn_str path)
+static uint32_t payload_node(const struct qn_image *img, struct qn_str path, struct qn_near *near)
 {
     const struct qn_tree *t = &img->tree;
-    uint32_t n = qn_tree_find(t, path);
+    uint32_t n = qn_tree_listed(t, path, near);
 
-    if (n == QN_NO_NODE)
-        n = qn_tree_resolve(t, path, false);
     if (n == QN_NO_NODE || t->node[n].type == QN_DIR)
         return QN_NO_NODE;
     if (t->node[n].type == QN_SYMLINK) {
@@ -124,11 +122,16 @@ static uint32_t payload_node(const struct qn_image *img, struct qn_str path)
     return n;
 }
 
-void qn_package_own(struct qn_image *img, struct qn_str path, uint32_t package)
+static void own(struct qn_image *img, struct qn_str path, uint32_t package, struct qn_near *near)
 {
-    uint32_t n = payload_node(img, path);
+    uint32_t n = payload_node(img, path, near);
     if (n != QN_NO_NODE)
         img->tree.node[n].package = package;
+}
+
+void qn_package_own(struct qn_image *img, struct qn_str path, uint32_t package)
+{
+    own(img, path, package, &(struct qn_near){.known = false});
 }
 
 struct diversions {
@@ -200,12 +203,13 @@ static bool list_text(const struct qn_image *img, const struct qn_package *p, st
 static void own_dpkg(struct qn_image *img, uint32_t index, const struct diversions *diversions)
 {
     const struct qn_package *p = &img->package[index];
+    struct qn_near near = {.known = false};
     struct qn_str text, path, hash;
     char name[QN_PATH_MAX];
 
     if (list_text(img, p, &text)) {
         while (qn_dpkg_list_next(&text, &path))
-            qn_package_own(img, diverted(diversions, path, p->name), index);
+            own(img, diverted(diversions, path, p->name), index, &near);
         return;
     }
     /* Distroless images: status.d/NAME.md5sums is the only list. */
@@ -213,7 +217,7 @@ static void own_dpkg(struct qn_image *img, uint32_t index, const struct diversio
     int n = snprintf(name, sizeof name, "%.*s.md5sums", QN_FMT(database));
     if (n > 0 && (size_t)n < sizeof name && qn_image_text(img, qn_str_c(name), &text))
         while (qn_dpkg_md5_next(&text, &hash, &path))
-            qn_package_own(img, path, index);
+            own(img, path, index, &near);
 }
 
 static int own_apk(struct qn_image *img, uint32_t index, struct qn_err *e)

@@ -59,6 +59,14 @@ static int push(struct list *l, const struct qn_node *n, struct qn_err *e)
     return 0;
 }
 
+/* Makes room for `n` nodes at once; more than there may be are refused when they come. */
+static int reserve(struct list *l, size_t n, struct qn_err *e)
+{
+    return qn_grow((void **)&l->node, &l->cap, QN_MIN(n, MAX_NODES), sizeof *l->node, MAX_NODES, e) < 0
+               ? qn_err_wrap(e, "image tree")
+               : 0;
+}
+
 static struct qn_node implicit_dir(struct qn_str path, uint32_t layer)
 {
     return (struct qn_node){.path = path, .type = QN_DIR, .layer = layer, .mode = 0755, .package = QN_NO_PACKAGE};
@@ -252,6 +260,8 @@ int qn_tree_build(const struct qn_layer_index *layers, size_t count, struct qn_t
         c.count = 0;
         next.count = 0;
         r = collect(&layers[i], &c, e);
+        if (r == 0)
+            r = reserve(&next, acc.count + c.count, e);
         if (r == 0)
             r = apply(&acc, &c, &layers[i], (uint32_t)i, &next, e);
         struct list swap = acc;

@@ -54,7 +54,16 @@ uint32_t qn_tree_find(const struct qn_tree *t, struct qn_str path);
 uint32_t qn_tree_resolve(const struct qn_tree *t, struct qn_str path, bool follow_last);
 /* The same, starting in a directory: relative paths and links are relative to `dir`. */
 uint32_t qn_tree_resolve_at(const struct qn_tree *t, struct qn_str dir, struct qn_str path, bool follow_last);
-/* The same from the root, as if the nodes of which `gone` says so were not there; `*first` is the first one that the
+/* The node that a path of a package database means: what stands there, or what links in the directories above lead
+ * to; the last component is not followed. Databases name one directory after the other: `near` remembers the last one.
+ * Start with {0}. */
+struct qn_near {
+    struct qn_str dir; /* a view of the last path, which must live as long */
+    uint32_t canonical, resolved;
+    bool known;
+};
+uint32_t qn_tree_listed(const struct qn_tree *t, struct qn_str path, struct qn_near *near);
+/* What qn_tree_resolve() follows to the end, as if the nodes of which `gone` says so were not there; `*first` is the first one that the
  * walk met, or QN_NO_NODE. */
 uint32_t qn_tree_resolve_without(const struct qn_tree *t, struct qn_str path,
                                  bool (*gone)(const void *ctx, uint32_t node), const void *ctx, uint32_t *first);

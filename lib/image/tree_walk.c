@@ -197,6 +197,20 @@ uint32_t qn_tree_resolve(const struct qn_tree *t, struct qn_str path, bool follo
     return qn_tree_resolve_at(t, QN_STR(""), path, follow_last);
 }
 
+uint32_t qn_tree_listed(const struct qn_tree *t, struct qn_str path, struct qn_near *near)
+{
+    struct qn_str dir = qn_path_dir(path), base = qn_path_base(path);
+
+    if (base.n == 0 || base.p[0] == '.' || path.n >= QN_PATH_MAX || qn_str_chr(path, '\0') >= 0) {
+        uint32_t n = qn_tree_find(t, path);
+        return n == QN_NO_NODE ? qn_tree_resolve(t, path, false) : n;
+    }
+    if (!near->known || !qn_str_eq(dir, near->dir))
+        *near = (struct qn_near){dir, qn_tree_find(t, dir), qn_tree_resolve(t, dir, true), true};
+    uint32_t n = near->canonical == QN_NO_NODE ? QN_NO_NODE : qn_tree_child(t, near->canonical, base);
+    return n != QN_NO_NODE || near->resolved == QN_NO_NODE ? n : qn_tree_child(t, near->resolved, base);
+}
+
 bool qn_tree_target(const struct qn_tree *t, uint32_t node, char buf[QN_PATH_MAX], struct qn_str *out)
 {
     struct walk w = {.t = t, .text = buf};

@@ -35,19 +35,45 @@ bool qn_unit_package(enum qn_unit unit, struct qn_str package)
     return false;
 }
 
+/* Rows whose last component starts with a byte, as bits: most names are in none of them. */
+static void rows_by_byte(uint64_t out[256])
+{
+    _Static_assert(QN_ARRAY_LEN(parts) <= 64, "one bit a row");
+    memset(out, 0, 256 * sizeof *out);
+    for (size_t k = 0; k < QN_ARRAY_LEN(parts); k++) {
+        struct qn_str last = qn_path_base(qn_str_c(parts[k].glob));
+        qn_assert(last.n && last.p[0] != '*' && last.p[0] != '?');
+        out[(unsigned char)last.p[0]] |= 1ull << k;
+    }
+}
+
+static uint8_t unit_of(struct qn_str path, const uint64_t rows[256])
+{
+    struct qn_str base = qn_path_base(path);
+    uint64_t left = base.n ? rows[(unsigned char)base.p[0]] : 0;
+
+    for (; left; left &= left - 1) {
+        int k = __builtin_ctzll(left);
+        if (qn_glob(qn_str_c(parts[k].glob), path))
+            return (uint8_t)parts[k].unit;
+    }
+    return QN_UNIT_NONE;
+}
+
 int qn_image_units(struct qn_image *img, struct qn_err *e)
 {
     struct qn_tree *t = &img->tree;
+    uint64_t rows[256];
 
     img->unit = qn_arena_alloc(&img->arena, t->count, 1, e);
     if (!img->unit)
         return -1;
+    rows_by_byte(rows);
     /* Directories stand before what is in them. */
     for (uint32_t i = 1; i < t->count; i++) {
         img->unit[i] = img->unit[t->node[i].parent];
-        for (size_t k = 0; !img->unit[i] && k < QN_ARRAY_LEN(parts); k++)
-            if (qn_glob(qn_str_c(parts[k].glob), t->node[i].path))
-                img->unit[i] = (uint8_t)parts[k].unit;
+        if (!img->unit[i])
+            img->unit[i] = unit_of(t->node[i].path, rows);
     }
     for (uint32_t i = 1; i < t->count; i++) {
         if (t->node[i].type != QN_SYMLINK || img->unit[i])

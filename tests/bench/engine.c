@@ -1,9 +1,9 @@
-/* How long the engine takes once the facts of an image's layers are known. For run.py:
+/* How long the engine takes once the facts of an image's layers are known. For engine_times.py:
  *
  *     engine LAYOUT MANIFEST-HEX PROFILE ROUNDS
  *
- * hardens an image of an OCI layout as the daemon does, with processes for every stage and all that is remembered
- * between derivations in memory. After the first time nothing is left to do but to plan and to verify: that is measured,
+ * hardens an image of an OCI layout as the daemon does, with processes for every stage; all that is remembered between
+ * derivations is in memory. After the first time nothing is left to do but to plan and to verify: that is measured,
  * starts of processes included. Then the same is done inside of this process, phase by phase. Prints one JSON object;
  * times are milliseconds. */
 #include "base/fd.h"
@@ -376,7 +376,7 @@ int main(int argc, char **argv)
         give_blob(&b, &(struct qn_descriptor){.digest = digest}, &manifest, &e) < 0 ||
         qn_workers_new(&options, 0, &workers, &e) < 0)
         die(&e);
-    int rounds = atoi(argv[4]);
+    int rounds = (int)strtol(argv[4], NULL, 10);
     derive(&b, workers, document, qn_buf_view(&manifest), &made);
     for (int i = 0; i < rounds; i++) {
         qn_auto_derived struct qn_derived again = {0};

@@ -2,7 +2,8 @@
 """Benchmarks as ratios against peers in the same interleaved run: Debian's docker-registry and distribution 3 as
 proxies of the same upstream, nginx as a file server. CPU seconds are those of the server's processes, workers included.
 
-Usage: run.py [SECTION ...], sections: cold many warm blob memory harden. Everything listens on loopback."""
+Usage: run.py [SECTION ...], sections: engine cold many warm blob memory harden. Everything listens on loopback.
+BENCH_ROUNDS says how often each is measured."""
 import http.client
 import json
 import os
@@ -18,6 +19,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "integration"), os.path.join(HERE, "..", "..", "scripts")]
 import conftest  # noqa: E402
+import engine_times  # noqa: E402
 import make_image  # noqa: E402
 from conftest import MANIFEST_TYPES, Process, Quench, Registry, answers, free_port, request, wait_for  # noqa: E402
 
@@ -353,7 +355,12 @@ class Bench:
 def main():
     sections = {"cold": Bench.cold, "many": Bench.many, "warm": Bench.warm, "blob": Bench.blob_section,
                 "memory": Bench.memory, "harden": Bench.harden}
-    wanted = sys.argv[1:] or list(sections)
+    wanted = sys.argv[1:] or ["engine"] + list(sections)
+    if "engine" in wanted:
+        engine_times.run(ROUNDS)
+        wanted.remove("engine")
+    if not wanted:
+        return
     bench = Bench()
     try:
         for name in wanted:
