@@ -63,8 +63,8 @@ struct qn_near {
     bool known;
 };
 uint32_t qn_tree_listed(const struct qn_tree *t, struct qn_str path, struct qn_near *near);
-/* What qn_tree_resolve() follows to the end, as if the nodes of which `gone` says so were not there; `*first` is the first one that the
- * walk met, or QN_NO_NODE. */
+/* What qn_tree_resolve() finds when it follows to the end, as if the nodes of which `gone` says so were not there;
+ * `*first` is the first one that the walk met, or QN_NO_NODE. */
 uint32_t qn_tree_resolve_without(const struct qn_tree *t, struct qn_str path,
                                  bool (*gone)(const void *ctx, uint32_t node), const void *ctx, uint32_t *first);
 /* Where a symbolic link leads as a canonical path, whether or not it exists; false when it climbs or loops. */

@@ -7,6 +7,7 @@
  * starts of processes included. Then the same is done inside of this process, phase by phase. Prints one JSON object;
  * times are milliseconds. */
 #include "base/fd.h"
+#include "base/num.h"
 #include "harden/emit.h"
 #include "harden/report.h"
 #include "harden/verify.h"
@@ -327,7 +328,7 @@ static void describe(const struct loaded *l, json_t *o)
 }
 
 static void inside(struct bench *b, const json_t *document, struct qn_str manifest, const struct qn_derived *made,
-                   int rounds, json_t *out)
+                   uint64_t rounds, json_t *out)
 {
     qn_auto_options struct qn_options opt = {0};
     struct loaded before = {0}, after = {0};
@@ -340,7 +341,7 @@ static void inside(struct bench *b, const json_t *document, struct qn_str manife
     load_begin(b, manifest, QN_STR(""), &before);
     load_begin(b, qn_str_n(made->manifest, made->manifest_size),
                made->config ? qn_str_n(made->config, made->config_size) : QN_STR(""), &after);
-    for (int i = 0; i < rounds; i++) {
+    for (uint64_t i = 0; i < rounds; i++) {
         load(&before, phases);
         load(&after, phases);
         plan_phases(&before.image, &opt, phases);
@@ -363,6 +364,7 @@ int main(int argc, char **argv)
     qn_auto_buf struct qn_buf manifest = {0};
     qn_auto_json json_t *document = json_object(), *out = json_object();
     qn_auto_derived struct qn_derived made = {0};
+    uint64_t rounds;
     struct qn_err e;
 
     if (argc == 2 && strcmp(argv[1], "worker") == 0)
@@ -372,13 +374,12 @@ int main(int argc, char **argv)
     qn_auto_free char *name = qn_xasprintf("sha256:%s", argv[2]);
     qn_buf_init(&manifest, 4u << 20);
     qn_json_set_c(document, "profile", argv[3]);
-    if (qn_digest_parse(qn_str_c(name), &digest, &e) < 0 ||
+    if (qn_num_u64(qn_str_c(argv[4]), 1, 1000, &rounds, &e) < 0 || qn_digest_parse(qn_str_c(name), &digest, &e) < 0 ||
         give_blob(&b, &(struct qn_descriptor){.digest = digest}, &manifest, &e) < 0 ||
         qn_workers_new(&options, 0, &workers, &e) < 0)
         die(&e);
-    int rounds = (int)strtol(argv[4], NULL, 10);
     derive(&b, workers, document, qn_buf_view(&manifest), &made);
-    for (int i = 0; i < rounds; i++) {
+    for (uint64_t i = 0; i < rounds; i++) {
         qn_auto_derived struct qn_derived again = {0};
         double ours = cpu_ms(RUSAGE_SELF), theirs = cpu_ms(RUSAGE_CHILDREN);
         derive(&b, workers, document, qn_buf_view(&manifest), &again);
