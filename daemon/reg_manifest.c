@@ -345,31 +345,75 @@ void qn_respond_manifest_unknown(struct qn_exchange *x, struct qn_http_request *
     qn_http_respond_oci_details(r, NULL, &e, details);
 }
 
+static int put_served(struct qn_tx *tx, void *arg, struct qn_err *e)
+{
+    return qn_index_served_put(tx, arg, e);
+}
+
+static void served_written(void *arg, const struct qn_err *failed)
+{
+    if (failed)
+        qn_log_err(QN_LOG_WARN, "tag history not written", failed, NULL);
+    free(arg);
+}
+
+/* A tag that was pushed to while it was held serves that from its thaw on. */
+static void note_served(struct qn_exchange *x, const struct qn_row_tag *tag)
+{
+    struct qn_row_served *row = qn_new(struct qn_row_served);
+    struct qn_err e;
+
+    row->source = row->served = tag->digest;
+    row->from = qn_time_now();
+    snprintf(row->repo, sizeof row->repo, "%s", tag->repo);
+    snprintf(row->tag, sizeof row->tag, "%s", tag->tag);
+    snprintf(row->media_type, sizeof row->media_type, "%s", tag->media_type);
+    if (qn_index_post(x->server->site->index, put_served, row, served_written, &e) < 0)
+        served_written(row, &e);
+}
+
+/* A tag that serves what was pushed, or what it is held at. */
+static bool plain_tag(struct qn_exchange *x, const char *tag, struct shown *s)
+{
+    struct qn_row_tag row;
+    struct qn_row_hold hold;
+    struct qn_row_manifest m;
+    struct qn_row_served now;
+    struct qn_err e;
+    bool found = false, held = false, known = true, served = false;
+    qn_auto_read struct qn_tx *tx = NULL;
+
+    if (qn_index_read(x->server->site->index, &tx, &e) < 0 ||
+        qn_index_hold_get(tx, x->route.repo, tag, &hold, &held, &e) < 0 ||
+        qn_index_tag_get(tx, x->route.repo, tag, &row, &found, &e) < 0 ||
+        qn_index_served_latest(tx, x->route.repo, tag, &now, &served, &e) < 0 ||
+        (held && qn_index_manifest_get(tx, &hold.served, &m, &known, &e) < 0)) {
+        qn_log_err(QN_LOG_ERROR, "index not readable", &e, NULL);
+        return false;
+    }
+    s->digest = held ? hold.served : row.digest;
+    s->warning = held ? "held: this tag was frozen or rolled back" : NULL;
+    snprintf(s->media_type, sizeof s->media_type, "%s", held ? m.media_type : row.media_type);
+    if (found && !held && !x->route.local->harden_on_push && !(served && qn_digest_eq(&now.served, &row.digest)))
+        note_served(x, &row);
+    return found && known;
+}
+
 /* What people pushed, as it is or, where the repository hardens, as it became. */
 static void answer_local(struct qn_exchange *x, struct qn_http_request *r, struct qn_pull_request *rq)
 {
-    struct qn_row_tag row;
-    struct qn_err e;
-    bool found = false;
+    struct shown s = {.tag = true};
 
-    {
-        qn_auto_read struct qn_tx *tx = NULL;
-        if (qn_index_read(x->server->site->index, &tx, &e) < 0 ||
-            qn_index_tag_get(tx, x->route.repo, rq->tag, &row, &found, &e) < 0)
-            qn_log_err(QN_LOG_ERROR, "index not readable", &e, NULL);
-    }
-    if (!found) {
+    if (!plain_tag(x, rq->tag, &s)) {
         qn_respond_manifest_unknown(x, r);
         return;
     }
     if (x->route.local->harden_on_push) {
-        rq->digest = row.digest;
+        rq->digest = s.warning ? (struct qn_digest){QN_DIGEST_NONE, {0}} : s.digest;
         join(x, r, rq);
         return;
     }
-    struct shown s = {.digest = row.digest, .tag = true};
-    snprintf(s.media_type, sizeof s.media_type, "%s", row.media_type);
-    qn_index_touch(x->server->site->index, &row.digest);
+    qn_index_touch(x->server->site->index, &s.digest);
     respond_manifest(x, r, &s, 0);
 }
 
@@ -414,7 +458,7 @@ static void answer(struct qn_exchange *x, struct qn_http_request *r, struct qn_s
     }
     if (digest && quick_digest(x, r, &rq.digest))
         return;
-    if (digest && x->route.local) {
+    if (digest && x->route.local && !x->policy->manual) {
         qn_respond_manifest_unknown(x, r);
         return;
     }
@@ -423,7 +467,7 @@ static void answer(struct qn_exchange *x, struct qn_http_request *r, struct qn_s
     rq.policy = x->policy;
     if (!digest)
         snprintf(rq.tag, sizeof rq.tag, "%.*s", QN_FMT(ref));
-    if (x->route.local)
+    if (x->route.local && !digest)
         answer_local(x, r, &rq);
     else
         join(x, r, &rq);

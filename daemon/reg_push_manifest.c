@@ -94,6 +94,7 @@ static char *join_tags(const struct qn_push_request *rq)
 static void respond_put(struct qn_exchange *x, struct qn_http_request *r, const struct qn_push_request *rq,
                         const struct qn_push_result *result)
 {
+    static const char held[] = "299 - \"held: the tag was frozen or rolled back, and serves that until it is thawed\"";
     char digest[QN_DIGEST_TEXT], etag[QN_DIGEST_TEXT + 2], subject[QN_DIGEST_TEXT] = "";
     qn_auto_free char *location =
         qn_xasprintf("/v2/%s/manifests/%s", x->route.repo, qn_digest_text(&result->digest, digest));
@@ -107,6 +108,7 @@ static void respond_put(struct qn_exchange *x, struct qn_http_request *r, const 
                                      {"ETag", etag},
                                      {"OCI-Subject", subject[0] ? subject : NULL},
                                      {"OCI-Tag", tags},
+                                     {"Warning", result->held ? held : NULL},
                                      {"Docker-Distribution-Api-Version", "registry/2.0"},
                                      {NULL, NULL}};
     qn_http_respond(r, 201, fields, QN_STR(""));

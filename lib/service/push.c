@@ -102,11 +102,22 @@ int qn_push_check(struct qn_tx *tx, const char *repo, const char *tag, const str
                    c->none ? "is there already (If-None-Match)" : "is not what If-Match names");
 }
 
+static int refuse_held(const char *repo, const char *tag, struct qn_err *e)
+{
+    return qn_fail(e, QN_E_DENIED, "%s:%s was frozen or rolled back: thaw it first", repo, tag);
+}
+
 static int delete_tag(struct qn_tx *tx, void *arg, struct qn_err *e)
 {
     struct delete_job *j = arg;
     const char *repo = j->rq->route.repo, *tag = j->rq->tag[0];
+    struct qn_row_hold hold;
+    bool held;
 
+    if (qn_index_hold_get(tx, repo, tag, &hold, &held, e) < 0)
+        return -1;
+    if (held)
+        return refuse_held(repo, tag, e);
     if (qn_push_check(tx, repo, tag, &j->rq->condition, e) < 0 || qn_index_tag_del(tx, repo, tag, &j->found, e) < 0)
         return -1;
     return qn_index_served_end(tx, repo, tag, e);
@@ -126,7 +137,13 @@ static int delete_manifest(struct qn_tx *tx, void *arg, struct qn_err *e)
     struct delete_job *j = arg;
     const char *repo = j->rq->route.repo;
     const struct qn_digest *d = &j->rq->digest;
+    char tag[QN_ROW_TAG];
+    bool held;
 
+    if (qn_index_hold_of(tx, repo, d, tag, &held, e) < 0)
+        return -1;
+    if (held)
+        return refuse_held(repo, tag, e);
     if (qn_index_link_del(tx, repo, QN_LINK_MANIFEST, d, &j->found, e) < 0)
         return -1;
     if (!j->found)

@@ -48,6 +48,7 @@ struct qn_push_result {
     json_t *missing; /* MANIFEST_BLOB: an array of {digest, mediaType}; else NULL */
     struct qn_digest digest;
     struct qn_digest subject; /* none: algorithm 0 */
+    bool held;                /* QN_PUSH_MANIFEST: a tag is frozen or rolled back, and stays at what it serves */
     bool mounted;             /* QN_PUSH_MOUNT; when not, an upload is to be started */
 };
 

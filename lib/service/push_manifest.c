@@ -67,6 +67,24 @@ static int check_all(struct qn_tx *tx, struct qn_push *p, const struct qn_manife
 }
 
 /* --- rows --------------------------------------------------------------------------------------------------------- */
+/* Where nothing is hardened, what was pushed is what the tag serves from now on; elsewhere the first pull says. */
+static int put_history(struct qn_tx *tx, struct qn_push *p, const struct qn_row_tag *tag, struct qn_err *e)
+{
+    struct qn_row_served row = {.source = tag->digest, .served = tag->digest, .from = qn_time_now()};
+    struct qn_row_hold hold;
+    bool found;
+
+    if (qn_index_hold_get(tx, tag->repo, tag->tag, &hold, &found, e) < 0)
+        return -1;
+    p->result.held = p->result.held || found;
+    if (found || p->rq.route.local->harden_on_push)
+        return 0;
+    snprintf(row.repo, sizeof row.repo, "%s", tag->repo);
+    snprintf(row.tag, sizeof row.tag, "%s", tag->tag);
+    snprintf(row.media_type, sizeof row.media_type, "%s", tag->media_type);
+    return qn_index_served_put(tx, &row, e);
+}
+
 static int put_tags(struct qn_tx *tx, const struct manifest_job *j, struct qn_err *e)
 {
     const struct qn_push_request *rq = &j->p->rq;
@@ -78,7 +96,7 @@ static int put_tags(struct qn_tx *tx, const struct manifest_job *j, struct qn_er
         if (qn_push_check(tx, row.repo, rq->tag[i], &rq->condition, e) < 0)
             return -1;
         snprintf(row.tag, sizeof row.tag, "%s", rq->tag[i]);
-        if (qn_index_tag_put(tx, &row, e) < 0)
+        if (qn_index_tag_put(tx, &row, e) < 0 || put_history(tx, j->p, &row, e) < 0)
             return -1;
     }
     return 0;

@@ -267,6 +267,22 @@ int qn_index_hold_put(struct qn_tx *tx, const struct qn_row_hold *row, struct qn
                       row->at ? row->at : qn_time_now());
 }
 
+int qn_index_hold_of(struct qn_tx *tx, const char *repo, const struct qn_digest *d, char tag[QN_ROW_TAG], bool *found,
+                     struct qn_err *e)
+{
+    qn_auto_stmt sqlite3_stmt *st = NULL;
+
+    if (qn_sql_query(tx, &st, e,
+                     "SELECT tag FROM hold WHERE repo = (SELECT id FROM repo WHERE name = ?1)"
+                     " AND (source = ?2 OR served = ?2) LIMIT 1",
+                     "td", repo, d) < 0 ||
+        qn_sql_step(tx, st, found, e) < 0)
+        return -1;
+    if (*found)
+        qn_col_text(st, 0, tag, QN_ROW_TAG);
+    return 0;
+}
+
 int qn_index_hold_get(struct qn_tx *tx, const char *repo, const char *tag, struct qn_row_hold *out, bool *found,
                       struct qn_err *e)
 {

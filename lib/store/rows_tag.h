@@ -81,6 +81,9 @@ struct qn_row_hold {
 };
 /* W. */
 int qn_index_hold_put(struct qn_tx *tx, const struct qn_row_hold *row, struct qn_err *e) QN_MUST_CHECK;
+/* A tag of the repository that is held at a digest, as its source or as what it serves. */
+int qn_index_hold_of(struct qn_tx *tx, const char *repo, const struct qn_digest *d, char tag[QN_ROW_TAG], bool *found,
+                     struct qn_err *e) QN_MUST_CHECK;
 int qn_index_hold_get(struct qn_tx *tx, const char *repo, const char *tag, struct qn_row_hold *out, bool *found,
                       struct qn_err *e) QN_MUST_CHECK;
 /* W. */

@@ -360,6 +360,32 @@ def test_deleting(apps):
     assert apps.put("again", document).status == 201 and apps.get(digest).body == document
 
 
+@pytest.mark.parametrize("name", ["apps", "hard"])
+def test_a_held_tag_stays_where_it_is(daemon, small, name):
+    c, ref = Client(daemon.registry, f"{name}/held"), f"{name}/held:v1"
+    served = []
+    for image in ("amd64", "newer"):
+        c.push_layout(small["layout"], small[image], "v1")
+        served.append(c.get("v1").headers["docker-content-digest"])
+    assert served[0] != served[1]
+    assert daemon.api("/tags/rollback", "POST", {"ref": ref, "comment": "the newer one is broken"}).status == 200
+    r = c.get("v1")
+    assert r.headers["docker-content-digest"] == served[0] and "held" in r.headers["warning"]
+    # A push is taken, and waits; what the tag is held at cannot be deleted.
+    assert "held" in c.push_layout(small["layout"], small["third"], "v1").headers["warning"]
+    assert c.get("v1").headers["docker-content-digest"] == served[0]
+    for reference in ("v1", served[0]):
+        r = c.call("DELETE", f"/manifests/{reference}")
+        assert r.status == 403 and code(r) == "DENIED" and "thaw" in r.json()["errors"][0]["message"]
+    assert daemon.api("/tags/thaw", "POST", {"ref": ref}).status == 200
+    third = c.get("v1").headers["docker-content-digest"]
+    assert third not in served
+    history = wait_for("the history", lambda: [h["served"] for h in daemon.api(f"/tags?ref={ref}").json()["tags"]
+                                               if h["served"] == third and not h.get("to")])
+    assert history == [third]
+    assert c.call("DELETE", "/manifests/v1").status == 202 and c.get("v1").status == 404
+
+
 def pages(client, path, key):
     seen, links = [], 0
     while path:
@@ -444,8 +470,10 @@ def small(work):
     amd64 = make_image.write_image(directory, "amd64", image_layers("amd64"), {"Cmd": ["/app"]})
     arm64 = make_image.write_image(directory, "arm64", image_layers("arm64"), {"Cmd": ["/app"]}, architecture="arm64")
     newer = make_image.write_image(directory, "newer", image_layers("newer"), {"Cmd": ["/app"]})
+    third = make_image.write_image(directory, "third", image_layers("third"), {"Cmd": ["/app"]})
     index = make_image.write_index(directory, "index", [amd64, arm64])
-    return {"layout": directory, "amd64": amd64, "arm64": arm64, "newer": newer, "index": index}
+    return {"layout": directory, "amd64": amd64, "arm64": arm64, "newer": newer, "third": third,
+            "index": index}
 
 
 def test_a_pushed_tag_resolves_to_the_hardened_image(daemon, small):
