@@ -312,12 +312,18 @@ static const struct {
 
 static uint32_t import_bit(struct qn_str name)
 {
+    static const char *const parts[] = {"spawn", "popen", "QProcess", "proc_create", "run_program", "subprocess"};
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(parts); i++)
+        if (name.n > 5 && qn_str_find(name, qn_str_c(parts[i])) >= 0)
+            bits = QN_ELF_SPAWN;
     if (name.n < 5 || name.n > 16)
-        return 0;
+        return bits;
     for (size_t i = 0; i < QN_ARRAY_LEN(imports); i++)
         if (imports[i].name[0] == name.p[0] && qn_str_eq_c(name, imports[i].name))
-            return imports[i].bit;
-    return 0;
+            return bits | imports[i].bit;
+    return bits;
 }
 
 int qn_elf_parse(struct qn_str bytes, struct qn_elf *out, struct qn_err *e)

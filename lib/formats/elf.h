@@ -21,6 +21,7 @@ enum qn_elf_import {
     QN_ELF_NSS = 1u << 7,     /* getaddrinfo, getpwnam and other users of the name service switch */
     QN_ELF_CHOWN = 1u << 8,   /* chown family */
     QN_ELF_LOCALE = 1u << 9,  /* setlocale, newlocale */
+    QN_ELF_SPAWN = 1u << 10,  /* a function of some library that starts programs, by its name: g_spawn_async ... */
 };
 
 /* A parsed file. Views borrow the bytes. Absent texts are "". */

@@ -29,7 +29,6 @@ static const char *const never[] = {"etc/os-release",
                                     "etc/mime.types",
                                     "etc/localtime",
                                     "etc/timezone",
-                                    "etc/login.defs",
                                     "etc/shells",
                                     "etc/profile",
                                     "etc/environment",
@@ -76,9 +75,20 @@ bool qn_unused_never(const struct qn_image *img, uint32_t node)
     for (size_t i = 0; base.n && base.p[0] == 'l' && i < QN_ARRAY_LEN(loaders); i++)
         if (qn_glob(qn_str_c(loaders[i]), base))
             return true;
-    /* A link to a directory is a way, not a file. */
-    uint32_t to = n->type == QN_SYMLINK ? qn_tree_resolve(&img->tree, n->path, true) : QN_NO_NODE;
-    return to != QN_NO_NODE && img->tree.node[to].type == QN_DIR;
+    return false;
+}
+
+bool qn_unused_way(const struct qn_image *img, const struct qn_keepset *ks, uint32_t node)
+{
+    const struct qn_tree *t = &img->tree;
+    uint32_t to = t->node[node].type == QN_SYMLINK ? qn_tree_resolve(t, t->node[node].path, true) : QN_NO_NODE;
+
+    if (to == QN_NO_NODE || t->node[to].type != QN_DIR)
+        return false;
+    for (uint32_t i = to + 1, end = qn_tree_end(t, to); i < end; i++)
+        if (qn_keepset_has(ks, i))
+            return true;
+    return to == 0;
 }
 
 bool qn_unused_shell(const struct qn_image *img, uint32_t node)

@@ -13,4 +13,7 @@ bool qn_unused_shell(const struct qn_image *img, uint32_t node);
  * cannot be trusted for this image and the rule backed off, saying why; -1 on error. */
 int qn_unused_begin(struct qn_plan *plan, const struct qn_keepset **out, struct qn_err *e) QN_MUST_CHECK;
 
+/* Whether a link leads to a directory in which something is kept: it is a way to that. */
+bool qn_unused_way(const struct qn_image *img, const struct qn_keepset *ks, uint32_t node);
+
 #endif

@@ -110,6 +110,8 @@ static uint32_t imports(const struct qn_elf *f)
         bits |= QN_IMPORT_CHOWN;
     if (f->imports & QN_ELF_ICONV)
         bits |= QN_IMPORT_ICONV;
+    if (f->imports & QN_ELF_SPAWN)
+        bits |= QN_IMPORT_SPAWN;
     return bits;
 }
 

@@ -126,7 +126,8 @@ static void directories(struct qn_keeping *k, size_t row, uint32_t from)
     }
 }
 
-/* Every package with a file below the tree: interpreters find modules by name only. */
+/* Every package with a file below the tree: interpreters find modules by name only. What packages bring for the making
+ * of the system (adduser, ucf) is for themselves. */
 static void tree(struct qn_keeping *k, size_t row, uint32_t from)
 {
     const struct qn_tree *t = &k->img->tree;
@@ -144,7 +145,7 @@ static void tree(struct qn_keeping *k, size_t row, uint32_t from)
         if (slashes != depth || !qn_glob(glob, t->node[d].path))
             continue;
         for (uint32_t i = d + 1, end = qn_tree_end(t, d); i < end; i++)
-            if (t->node[i].package != QN_NO_PACKAGE)
+            if (t->node[i].package != QN_NO_PACKAGE && k->package[t->node[i].package].class != QN_CLASS_CUT)
                 qn_keeping_package(k, t->node[i].package, QN_BY_TREE, QN_KEPT_TREE, from);
     }
 }

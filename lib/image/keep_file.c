@@ -53,6 +53,7 @@ static void plugin_directory(struct qn_keeping *k, uint32_t dir, uint32_t from)
 static void named(struct qn_keeping *k, uint32_t to, uint32_t from)
 {
     const struct qn_tree *t = &k->img->tree;
+    const struct qn_elf_facts *f = &t->node[from].data->elf;
     uint32_t end = to == QN_NO_NODE ? to : qn_tree_resolve(t, t->node[to].path, true);
 
     if (end == QN_NO_NODE || end == 0 || to == from)
@@ -65,6 +66,10 @@ static void named(struct qn_keeping *k, uint32_t to, uint32_t from)
     /* Shells are kept for command lines, not for being named; in strict, programs for what runs. */
     if (program && (qn_keeping_shell(k, to) ||
                     (qn_keeping_files(k) && !qn_image_reached(k->img, from) && !(k->bits[end] & QN_IS_LIB))))
+        return;
+    /* What starts nothing knows interpreters only to tell scripts apart. */
+    bool starts = f->is_static || (f->imports & (QN_IMPORT_SHELL | QN_IMPORT_EXEC | QN_IMPORT_SPAWN));
+    if (program && !starts && qn_is_interpreter_name(qn_path_base(t->node[to].path)))
         return;
     qn_keeping_chain(k, to, QN_KEPT_NAMED, from);
 }
@@ -158,6 +163,20 @@ static void hint(struct qn_keeping *k, const struct qn_hint *h, const struct qn_
     }
 }
 
+/* Whether it runs command lines: through the C library, or by starting a shell that it names. */
+static bool runs_lines(const struct qn_keeping *k, const struct qn_elf_facts *f)
+{
+    if (f->imports & QN_IMPORT_SHELL)
+        return true;
+    for (uint32_t i = 0; (f->imports & QN_IMPORT_EXEC) && i < f->hint_count; i++) {
+        uint32_t to =
+            f->hint[i].kind == QN_HINT_PATH ? qn_tree_resolve(&k->img->tree, f->hint[i].text, false) : QN_NO_NODE;
+        if (to != QN_NO_NODE && qn_keeping_shell(k, to))
+            return true;
+    }
+    return false;
+}
+
 static void elf(struct qn_keeping *k, uint32_t node, const struct qn_elf_facts *f)
 {
     const struct qn_image *img = k->img;
@@ -180,7 +199,7 @@ static void elf(struct qn_keeping *k, uint32_t node, const struct qn_elf_facts *
         hint(k, &f->hint[i], f, node);
     if (f->hints_cut)
         all_companions(k, node);
-    if ((f->imports & QN_IMPORT_SHELL) && !qn_keeping_files(k))
+    if (!qn_keeping_files(k) && runs_lines(k, f))
         qn_keeping_chain(k, qn_image_command_name(img, QN_STR("/bin/sh")), QN_KEPT_SHELL, node);
 }
 
@@ -197,12 +216,23 @@ static void script_words(struct qn_keeping *k, uint32_t node, struct qn_str text
     }
 }
 
+/* Of a package that is kept for a library or its data, scripts that nothing runs are for its own upkeep. */
+void qn_keep_script(struct qn_keeping *k, uint32_t node)
+{
+    const struct qn_node *n = &k->img->tree.node[node];
+    bool own = n->package != QN_NO_PACKAGE && n->data && n->data->content == QN_SCRIPT && (n->mode & 0111) &&
+               qn_script_shell(&n->data->script);
+
+    if (!own || (qn_keeping_files(k) && !qn_image_reached(k->img, node)))
+        return;
+    const struct qn_keep_package *p = &k->package[n->package];
+    if (p->class != QN_CLASS_TOOLBOX && (p->scripts || qn_image_reached(k->img, node)))
+        script_words(k, node, n->data->text);
+}
+
 static void script(struct qn_keeping *k, uint32_t node, const struct qn_entry *data)
 {
     const struct qn_node *n = &k->img->tree.node[node];
-    bool toolbox = n->package != QN_NO_PACKAGE && k->package[n->package].class == QN_CLASS_TOOLBOX;
-    bool shell = qn_script_shell(&data->script);
-
     /* Texts that start like scripts but cannot be run are modules and examples; in strict, what does not run needs
      * nothing. */
     if (!(n->mode & 0111) || (qn_keeping_files(k) && !qn_image_reached(k->img, node) && n->package != QN_NO_PACKAGE))
@@ -210,8 +240,7 @@ static void script(struct qn_keeping *k, uint32_t node, const struct qn_entry *d
     qn_keeping_chain(k, qn_image_command_name(k->img, data->script.interpreter), QN_KEPT_INTERPRETER, node);
     if (data->script.program.n)
         qn_keeping_chain(k, qn_image_command_name(k->img, data->script.program), QN_KEPT_INTERPRETER, node);
-    if (shell && !toolbox && n->package != QN_NO_PACKAGE)
-        script_words(k, node, data->text);
+    qn_keep_script(k, node);
 }
 
 void qn_keep_expand(struct qn_keeping *k, uint32_t node)

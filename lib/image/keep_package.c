@@ -5,6 +5,21 @@
 
 #include <stdlib.h>
 
+/* Text of an interpreter that scans do not read for what it calls: only an application's own is. */
+static bool code(const struct qn_node *n)
+{
+    static const char *const suffix[] = {".py", ".pm", ".pl", ".rb", ".js", ".php", ".tcl", ".lua", ".jar", ".el", ".R"};
+
+    if (n->type != QN_FILE || qn_image_documentation(n->path))
+        return false;
+    if (n->data && n->data->content == QN_SCRIPT && !qn_script_shell(&n->data->script))
+        return true;
+    for (size_t i = 0; i < QN_ARRAY_LEN(suffix); i++)
+        if (qn_str_ends(n->path, qn_str_c(suffix[i])))
+            return true;
+    return false;
+}
+
 void qn_keep_classify(struct qn_keeping *k)
 {
     const struct qn_tree *t = &k->img->tree;
@@ -18,6 +33,7 @@ void qn_keep_classify(struct qn_keeping *k)
             k->package[i].headers =
                 k->package[i].headers ||
                 (qn_path_under(t->node[p->file[f]].path, QN_STR("usr/include")) && !(k->bits[p->file[f]] & QN_IS_GONE));
+            k->package[i].code = k->package[i].code || code(&t->node[p->file[f]]);
             k->package[i].programs =
                 k->package[i].programs || (parent != QN_NO_NODE && (k->bits[parent] & QN_IN_BIN) != 0);
         }
@@ -96,8 +112,10 @@ static bool chosen(const struct qn_keeping *k, uint32_t package)
 {
     const struct qn_package *p = &k->img->package[package];
 
+    enum qn_package_class class = k->package[package].class;
+
     if (p->intent == QN_INTENT_AUTO || p->essential || k->package[package].brought ||
-        k->package[package].class != QN_CLASS_PLAIN)
+        (class != QN_CLASS_PLAIN && class != QN_CLASS_KIT))
         return false;
     /* Libraries come along with what needs them, unless nothing does: then they are for something that loads them by
      * name. What is called so and is none (libapache2-mod-php) brings modules for a program. */
@@ -133,13 +151,24 @@ void qn_keep_roots(struct qn_keeping *k)
 /* --- members ------------------------------------------------------------------------------------------------------ */
 enum member { LEAVE, KEEP, WAIT };
 
-/* A script stays with its package when what interprets it stays; a shell is kept for it. */
-static enum member script_member(const struct qn_keeping *k, const struct qn_entry *data)
+/* Whether the package's programs stay for being there, in `standard`. */
+static bool for_programs(const struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_keep_package *p = &k->package[package];
+
+    if (p->class == QN_CLASS_TOOLBOX || p->class == QN_CLASS_BASE || (p->class == QN_CLASS_KIT && !p->aimless))
+        return false;
+    return (p->how & QN_FOR_PROGRAMS) != 0;
+}
+
+/* A script stays with its package when what interprets it stays; a shell is kept for it, if its package's programs
+ * stay. */
+static enum member script_member(const struct qn_keeping *k, uint32_t package, const struct qn_entry *data)
 {
     struct qn_str name = data->script.program.n ? data->script.program : data->script.interpreter;
     uint32_t to = qn_image_command(k->img, name);
 
-    if (to == QN_NO_NODE || qn_is_shell_name(qn_path_base(name)))
+    if (to == QN_NO_NODE || (qn_is_shell_name(qn_path_base(name)) && for_programs(k, package)))
         return KEEP;
     return qn_keeping_has(k, to) ? KEEP : WAIT;
 }
@@ -165,20 +194,21 @@ static enum member strict_member(const struct qn_keeping *k, uint32_t package, u
 {
     const struct qn_keep_package *p = &k->package[package];
     const struct qn_node *n = &k->img->tree.node[node];
+    bool by_depends = !(p->how & ~(QN_BY_DEPENDS | QN_BY_CODE));
     bool program =
         n->type == QN_FILE && (n->mode & 0111) && n->data && n->data->content == QN_ELF && n->data->elf.interp.n;
 
     /* Libraries that somebody asked for are loaded by name; what compilers link with goes with the headers that they
      * read. */
     if (k->bits[node] & QN_IS_LIB)
-        return p->class == QN_CLASS_ALWAYS || (p->headers && (p->how & ~QN_BY_DEPENDS)) ||
+        return p->class == QN_CLASS_ALWAYS || (p->headers && !by_depends) ||
                        ((p->how & QN_BY_INTENT) && !for_linkers(&k->img->package[package]))
                    ? KEEP
                    : LEAVE;
-    if (program && (p->class == QN_CLASS_TOOLBOX || !(p->how & ~QN_BY_DEPENDS)))
+    if (program && (p->class == QN_CLASS_TOOLBOX || by_depends))
         return LEAVE;
     /* The data of a library that nothing loads. */
-    return p->how == QN_BY_DEPENDS && p->libraries && !lib ? WAIT : KEEP;
+    return by_depends && p->libraries && !lib ? WAIT : KEEP;
 }
 
 static enum member member(const struct qn_keeping *k, uint32_t package, uint32_t node, bool lib)
@@ -188,11 +218,14 @@ static enum member member(const struct qn_keeping *k, uint32_t package, uint32_t
 
     if (qn_keeping_shell(k, node) || (qn_keeping_files(k) && (k->bits[node] & QN_BY_ROW)))
         return LEAVE;
-    if (k->bits[n->parent] & QN_IN_BIN) {
-        if (p->class == QN_CLASS_TOOLBOX || (qn_keeping_files(k) && !p->aimless))
-            return LEAVE;
-        return n->type == QN_FILE && n->data && n->data->content == QN_SCRIPT ? script_member(k, n->data) : KEEP;
-    }
+    bool bin = k->bits[n->parent] & QN_IN_BIN;
+    if (bin && (!for_programs(k, package) || (qn_keeping_files(k) && !p->aimless)))
+        return LEAVE;
+    if ((bin || !qn_keeping_files(k)) && n->type == QN_FILE && (n->mode & 0111) && n->data &&
+        n->data->content == QN_SCRIPT)
+        return script_member(k, package, n->data);
+    if (bin)
+        return KEEP;
     return qn_keeping_files(k) ? strict_member(k, package, node, lib) : KEEP;
 }
 
@@ -254,13 +287,21 @@ static bool explained(struct qn_keeping *k, uint32_t from, uint32_t to)
     return false;
 }
 
+/* Whoever asked for a package without programs and libraries asked for those that it depends on. */
+static bool means(const struct qn_keeping *k, uint32_t package)
+{
+    const struct qn_keep_package *p = &k->package[package];
+    return (p->how & (QN_BY_INTENT | QN_BY_CODE)) && !p->programs && !p->libraries;
+}
+
 static void edge(struct qn_keeping *k, uint32_t from, uint32_t to)
 {
     enum qn_package_class class = k->package[to].class;
 
     if (to == from || class == QN_CLASS_CUT || class == QN_CLASS_MANAGER || explained(k, from, to))
         return;
-    qn_keeping_package(k, to, QN_BY_DEPENDS, QN_KEPT_DEPENDS, from);
+    bool calls = k->package[from].code || means(k, from);
+    qn_keeping_package(k, to, calls ? QN_BY_DEPENDS | QN_BY_CODE : QN_BY_DEPENDS, QN_KEPT_DEPENDS, from);
 }
 
 /* A dependency on a path. Which shell stays is decided elsewhere; of a toolbox, that program alone is meant. */
@@ -310,8 +351,16 @@ void qn_keep_members(struct qn_keeping *k, uint32_t package)
     struct qn_keep_package *kp = &k->package[package];
 
     kp->waiting = false;
-    if (kp->class == QN_CLASS_MANAGER && !(kp->how & QN_BY_FILE))
+    /* Of package managers nothing is kept unless something of it is reached; of toolboxes neither. */
+    if ((kp->class == QN_CLASS_MANAGER && !(kp->how & QN_BY_FILE)) ||
+        (kp->class == QN_CLASS_TOOLBOX && !(kp->how & (QN_BY_FILE | QN_BY_TREE))))
         return;
+    if (!kp->scripts && for_programs(k, package)) {
+        kp->scripts = true;
+        for (uint32_t i = 0; i < p->files; i++)
+            if (qn_keeping_has(k, p->file[i]))
+                qn_keep_script(k, p->file[i]);
+    }
     bool lib = qn_keeping_files(k) && kp->libraries && library_kept(k, package);
     for (uint32_t i = 0; i < p->files; i++) {
         if (qn_keeping_has(k, p->file[i]))
@@ -322,9 +371,10 @@ void qn_keep_members(struct qn_keeping *k, uint32_t package)
         kp->waiting = kp->waiting || m == WAIT;
     }
     /* What data packages depend on is for their maintainer scripts. */
-    if (kp->followed || kp->class == QN_CLASS_TOOLBOX || kp->class == QN_CLASS_ALWAYS ||
+    uint8_t level = means(k, package) ? 2 : 1;
+    if (kp->followed >= level || kp->class == QN_CLASS_TOOLBOX || kp->class == QN_CLASS_ALWAYS ||
         !(k->ks->alive[package] || empty(k, package)))
         return;
-    kp->followed = true;
+    kp->followed = level;
     follow(k, package);
 }

@@ -48,8 +48,11 @@ void qn_keeping_node(struct qn_keeping *k, uint32_t node, enum qn_kept_why why, 
     if (node == QN_NO_NODE || (k->bits[node] & QN_IS_GONE))
         return;
     uint32_t package = k->img->tree.node[node].package;
-    if (package != QN_NO_PACKAGE && why != QN_KEPT_MEMBER)
-        qn_keeping_package(k, package, QN_BY_FILE, QN_KEPT_OWNER, node);
+    if (package != QN_NO_PACKAGE && why != QN_KEPT_MEMBER) {
+        uint32_t parent = k->img->tree.node[node].parent;
+        bool program = parent != QN_NO_NODE && (k->bits[parent] & QN_IN_BIN);
+        qn_keeping_package(k, package, program ? QN_BY_FILE | QN_BY_PROGRAM : QN_BY_FILE, QN_KEPT_OWNER, node);
+    }
     if (qn_keeping_has(k, node))
         return;
     k->ks->node[node] = (struct qn_kept){why, from};

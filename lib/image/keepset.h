@@ -83,7 +83,8 @@ enum qn_package_class {
     QN_CLASS_CUT,     /* depended on for maintainer scripts: such an edge alone does not keep it */
     QN_CLASS_MANAGER, /* a package manager: nothing of it is kept unless it is reached */
     QN_CLASS_ALWAYS,  /* data that every program expects */
-    QN_CLASS_BASE     /* in every base image whether or not anybody asked: no intent */
+    QN_CLASS_BASE,    /* in every base image whether or not anybody asked: no intent; its programs each by itself */
+    QN_CLASS_KIT      /* an interpreter with tools for developers: those each by itself */
 };
 enum qn_package_class qn_package_class(struct qn_str name);
 

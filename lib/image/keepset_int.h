@@ -19,14 +19,27 @@ enum {
 };
 
 /* How a package is kept, as bits. */
-enum { QN_BY_FILE = 1, QN_BY_DEPENDS = 2, QN_BY_INTENT = 4, QN_BY_ALWAYS = 8, QN_BY_TREE = 16 };
+enum {
+    QN_BY_FILE = 1,
+    QN_BY_DEPENDS = 2,
+    QN_BY_INTENT = 4,
+    QN_BY_ALWAYS = 8,
+    QN_BY_TREE = 16,
+    QN_BY_PROGRAM = 32, /* a program of it is needed: others of the same package may be, too */
+    QN_BY_CODE = 64,    /* what depends on it holds code that is not read, and may call its programs */
+};
+/* Reasons for its programs to stay in `standard`, not just its libraries, modules or data. */
+#define QN_FOR_PROGRAMS (QN_BY_INTENT | QN_BY_PROGRAM | QN_BY_CODE)
 
 struct qn_keep_package {
     uint8_t how;
-    bool queued, waiting, followed, sorted;
+    bool queued, waiting, sorted;
+    uint8_t followed;         /* 1: its dependencies were followed; 2: as those that are meant with it */
     bool libraries, programs; /* has files in library directories; in bin directories */
     bool headers;             /* has files below usr/include that stay */
     bool needed_by_other;     /* an installed package depends on it */
+    bool scripts;             /* the words of its scripts were followed */
+    bool code;                /* it holds code of an interpreter, which is not read for what it calls */
     bool aimless;             /* somebody asked for it, and none of its programs is known to run: what calls them is not
                                  to be seen */
     bool brought;             /* the base system depends on it: that it is there says nothing */
@@ -76,6 +89,8 @@ bool qn_keeping_shell(const struct qn_keeping *k, uint32_t node);
 
 /* keep_file.c */
 void qn_keep_expand(struct qn_keeping *k, uint32_t node);
+/* The words of a kept script, once its package's programs stay. */
+void qn_keep_script(struct qn_keeping *k, uint32_t node);
 /* keep_package.c */
 void qn_keep_classify(struct qn_keeping *k);
 void qn_keep_roots(struct qn_keeping *k);

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* Changes whenever the scanner learns something new, so that cached facts of an older engine are not used. */
-#define QN_FACTS_VERSION 4u
+#define QN_FACTS_VERSION 5u
 
 enum qn_entry_type {
     QN_FILE = 1,
@@ -41,7 +41,8 @@ enum {
     QN_IMPORT_DLOPEN = 4, /* loads libraries by name */
     QN_IMPORT_SETUID = 8, /* setuid, setresuid, setgroups ... */
     QN_IMPORT_CHOWN = 16, /* chown, lchown, fchown ... */
-    QN_IMPORT_ICONV = 32  /* iconv_open: converts between character sets */
+    QN_IMPORT_ICONV = 32, /* iconv_open: converts between character sets */
+    QN_IMPORT_SPAWN = 64  /* a library's function that starts programs */
 };
 
 /* What the texts of an executable hint at (hints.h says which texts count). */

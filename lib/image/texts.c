@@ -74,23 +74,13 @@ static bool program_name(struct qn_str text)
     return true;
 }
 
-/* Names of interpreters are also those of languages: they count as part of a command. */
-static bool language(struct qn_str word)
-{
-    static const char *const names[] = {"perl", "python", "python2", "python3", "ruby", "php", "node",
-                                        "awk",  "sed",    "lua",     "tclsh",   "make", "java"};
-    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
-        if (qn_str_eq_c(word, names[i]))
-            return true;
-    return qn_is_shell_name(word);
-}
-
 static void program(struct texts *t, struct qn_str word, bool command)
 {
     if (!program_name(word))
         return;
     bool shell = qn_is_shell_name(qn_path_base(word));
-    if ((shell && !t->own) || (!command && word.p[0] != '/' && language(word)))
+    /* Names of interpreters are also those of languages: they count as part of a command. */
+    if ((shell && !t->own) || (!command && word.p[0] != '/' && qn_is_interpreter_name(word)))
         return;
     add(t, QN_HINT_COMMAND, word);
 }

@@ -50,6 +50,16 @@ bool qn_is_shell_name(struct qn_str base)
     return false;
 }
 
+bool qn_is_interpreter_name(struct qn_str base)
+{
+    static const char *const names[] = {"perl", "python", "python2", "python3", "ruby", "php",  "node",
+                                        "awk",  "sed",    "lua",     "tclsh",   "make", "java", "wish"};
+    for (size_t i = 0; i < QN_ARRAY_LEN(names); i++)
+        if (qn_str_eq_c(base, names[i]))
+            return true;
+    return qn_is_shell_name(base);
+}
+
 static bool word_byte(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||

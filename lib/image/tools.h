@@ -16,6 +16,9 @@ struct qn_mentions {
 
 /* Whether a base name is that of a shell. */
 bool qn_is_shell_name(struct qn_str base);
+/* Whether a base name is that of an interpreter of programs, or a shell. Names of such stand in many a text that only
+ * tells files apart. */
+bool qn_is_interpreter_name(struct qn_str base);
 /* Row number of a base name, or -1. */
 int qn_tool_find(struct qn_str base);
 /* Base name and class of a row; the row must be in [0, qn_tool_count()). */
