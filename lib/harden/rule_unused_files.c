@@ -11,8 +11,7 @@ int qn_rule_unused_files(const struct qn_image *img, const struct qn_options *op
     if (r <= 0)
         return r;
     for (uint32_t i = 1; i < img->tree.count && ks->level == QN_KEEP_FILES; i++) {
-        if (qn_keepset_has(ks, i) || qn_unused_never(img, i) || qn_unused_shell(img, i) ||
-            qn_unused_way(img, ks, i))
+        if (qn_keepset_has(ks, i) || qn_unused_never(img, i) || qn_unused_shell(img, i) || qn_unused_way(img, ks, i))
             continue;
         uint32_t package = img->tree.node[i].package;
         enum qn_package_class class = qn_package_class(img->package[package].name);

@@ -37,8 +37,7 @@ int qn_rule_unused_packages(const struct qn_image *img, const struct qn_options 
     if (r <= 0)
         return r;
     for (uint32_t i = 1; i < img->tree.count; i++) {
-        if (qn_keepset_has(ks, i) || qn_unused_never(img, i) || qn_unused_shell(img, i) ||
-            qn_unused_way(img, ks, i))
+        if (qn_keepset_has(ks, i) || qn_unused_never(img, i) || qn_unused_shell(img, i) || qn_unused_way(img, ks, i))
             continue;
         const char *because = because_of(plan, ks, i);
         if (because && qn_plan_remove(plan, i, because, e) < 0)

@@ -86,6 +86,8 @@ struct qn_reach {
 #define QN_WHY_BIT(why) (1u << (why))
 /* Something names it without a path: it is found through PATH. */
 #define QN_WHY_BY_NAME (1u << 31)
+/* A reached shell script reads it as part of itself. */
+#define QN_WHY_SOURCED (1u << 30)
 /* Reasons that mean: something that the image runs starts this program. */
 #define QN_WHY_STARTED                                                                                                 \
     (QN_WHY_BIT(QN_WHY_ENTRYPOINT) | QN_WHY_BIT(QN_WHY_CMD) | QN_WHY_BIT(QN_WHY_HEALTHCHECK) |                         \

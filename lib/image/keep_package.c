@@ -8,7 +8,8 @@
 /* Text of an interpreter that scans do not read for what it calls: only an application's own is. */
 static bool code(const struct qn_node *n)
 {
-    static const char *const suffix[] = {".py", ".pm", ".pl", ".rb", ".js", ".php", ".tcl", ".lua", ".jar", ".el", ".R"};
+    static const char *const suffix[] = {".py",  ".pm",  ".pl",  ".rb", ".js", ".php",
+                                         ".tcl", ".lua", ".jar", ".el", ".R"};
 
     if (n->type != QN_FILE || qn_image_documentation(n->path))
         return false;
@@ -92,6 +93,22 @@ static void mark_needed(struct qn_keeping *k)
         }
 }
 
+/* Whether an interpreter is reached that a package of its tools is for: "python3.11" for "python3". */
+static bool interpreter_runs(const struct qn_keeping *k, struct qn_str package)
+{
+    size_t n = 0;
+
+    while (n < package.n && package.p[n] >= 'a' && package.p[n] <= 'z')
+        n++;
+    for (size_t i = 0; i < k->programs.count; i++) {
+        struct qn_str base = k->programs.at[i].base;
+        if (qn_str_starts(base, qn_str_head(package, n)) && qn_image_reached(k->img, k->programs.at[i].node) &&
+            (base.n == n || (base.p[n] >= '0' && base.p[n] <= '9')))
+            return true;
+    }
+    return false;
+}
+
 /* A package that somebody asked for has programs, and nothing that can be read calls one: something that cannot be read
  * does, compiled or packed. */
 static bool aimless(const struct qn_keeping *k, uint32_t package)
@@ -99,6 +116,8 @@ static bool aimless(const struct qn_keeping *k, uint32_t package)
     const struct qn_tree *t = &k->img->tree;
     const struct qn_package *p = &k->img->package[package];
 
+    if (k->package[package].class == QN_CLASS_KIT)
+        return !interpreter_runs(k, p->name);
     for (uint32_t i = 0; i < p->files; i++) {
         const struct qn_node *n = &t->node[p->file[i]];
         if (n->type == QN_FILE && (n->mode & 0111) && n->data && n->data->content != QN_OTHER &&
@@ -221,9 +240,12 @@ static enum member member(const struct qn_keeping *k, uint32_t package, uint32_t
     bool bin = k->bits[n->parent] & QN_IN_BIN;
     if (bin && (!for_programs(k, package) || (qn_keeping_files(k) && !p->aimless)))
         return LEAVE;
-    if ((bin || !qn_keeping_files(k)) && n->type == QN_FILE && (n->mode & 0111) && n->data &&
-        n->data->content == QN_SCRIPT)
-        return script_member(k, package, n->data);
+    /* A link is what it leads to. */
+    uint32_t to = n->type == QN_SYMLINK ? qn_tree_resolve(&k->img->tree, n->path, true) : node;
+    const struct qn_node *end = to == QN_NO_NODE ? n : &k->img->tree.node[to];
+    if ((bin || !qn_keeping_files(k)) && end->type == QN_FILE && (end->mode & 0111) && end->data &&
+        end->data->content == QN_SCRIPT)
+        return script_member(k, package, end->data);
     if (bin)
         return KEEP;
     return qn_keeping_files(k) ? strict_member(k, package, node, lib) : KEEP;

@@ -398,15 +398,34 @@ static void expand(struct qn_reaching *w, uint32_t node)
         qn_reach_text(w, node, n->data);
 }
 
+static bool source_file(const void *tree, uint32_t node)
+{
+    const struct qn_node *n = &((const struct qn_tree *)tree)->node[node];
+    return n->type == QN_FILE && n->data && n->data->captured && n->data->text.n &&
+           (n->data->content == QN_TEXT || n->data->content == QN_SCRIPT);
+}
+
+/* Until nothing is left to look at. */
+static void expand_all(struct qn_reaching *w)
+{
+    while (w->head < w->count || w->source_head < w->source_count)
+        if (w->head < w->count)
+            expand(w, w->queue[w->head++]);
+        else
+            qn_reach_sourced(w, w->source[w->source_head++]);
+}
+
 int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_err *e)
 {
     struct qn_reaching w = {.img = img};
 
     img->reach = qn_arena_alloc(&img->arena, img->tree.count, sizeof *img->reach, e);
     w.queue = qn_arena_alloc(&img->arena, img->tree.count, sizeof *w.queue, e);
-    if (!img->reach || !w.queue ||
+    w.source = qn_arena_alloc(&img->arena, img->tree.count, sizeof *w.source, e);
+    if (!img->reach || !w.queue || !w.source ||
         qn_names_make(&img->tree, qn_names_program, &img->tree, &img->arena, &w.programs, e) < 0 ||
-        qn_names_make(&img->tree, library_file, &img->tree, &img->arena, &w.libraries, e) < 0)
+        qn_names_make(&img->tree, library_file, &img->tree, &img->arena, &w.libraries, e) < 0 ||
+        qn_names_make(&img->tree, source_file, &img->tree, &img->arena, &w.sources, e) < 0)
         return -1;
     w.own = qn_arena_alloc(&img->arena, img->package_count, sizeof *w.own, e);
     if (!w.own)
@@ -415,12 +434,10 @@ int qn_image_reach(struct qn_image *img, const struct qn_keep *keep, struct qn_e
     if (keep)
         reach_policy(&w, keep);
     reach_unowned(&w);
-    while (w.head < w.count)
-        expand(&w, w.queue[w.head++]);
+    expand_all(&w);
     w.tools = true;
     reach_utility(&w);
-    while (w.head < w.count)
-        expand(&w, w.queue[w.head++]);
+    expand_all(&w);
     if (w.failed)
         *e = w.err;
     return w.failed ? -1 : 0;

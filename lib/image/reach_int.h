@@ -13,6 +13,9 @@ struct qn_reaching {
     bool tools; /* what is reached from here on is only for people at the shell of a utility image */
     struct qn_names programs;
     struct qn_names libraries;
+    struct qn_names sources; /* captured texts, which a shell could source */
+    uint32_t *source;        /* nodes that a script sources: texts, to be read as shell scripts */
+    size_t source_head, source_count;
     struct qn_names *own; /* one per package: its files, once a script of it was reached */
     bool logins;          /* the shells of those who may log in were looked at */
     bool settings[64];    /* rows of reads.def whose files were */
@@ -36,5 +39,6 @@ void qn_reach_script(struct qn_reaching *w, uint32_t node, const struct qn_entry
 void qn_reach_named(struct qn_reaching *w, uint32_t node, const struct qn_text_facts *named);
 void qn_reach_text(struct qn_reaching *w, uint32_t node, const struct qn_entry *data);
 void qn_reach_program(struct qn_reaching *w, uint32_t node);
+void qn_reach_sourced(struct qn_reaching *w, uint32_t node);
 
 #endif

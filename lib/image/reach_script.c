@@ -1,4 +1,5 @@
 /* Scripts that run, and settings that hold command lines. */
+#include "keepset.h"
 #include "reach_int.h"
 #include "words.h"
 
@@ -25,12 +26,12 @@ static void beside(struct qn_reaching *w, uint32_t node, struct qn_str dir, stru
 }
 
 /* Programs that a wrapper picks among by name: usr/bin/psql runs usr/lib/postgresql/15/bin/psql. The names of the
- * usual tools stand in one place only. */
-static void dispatch(struct qn_reaching *w, uint32_t node, struct qn_str base)
+ * usual tools stand in one place only; behind a variable's directory ("$JAVA_HOME/bin/java"), that one is meant. */
+static void dispatch(struct qn_reaching *w, uint32_t node, struct qn_str base, bool computed)
 {
     size_t n, at = qn_names_find(&w->programs, base, &n);
 
-    if (n < 2 || w->programs.at[at].visited++)
+    if (n < (computed ? 1 : 2) || w->programs.at[at].visited++)
         return;
     for (size_t i = at; i < at + n; i++)
         qn_reach_chain(w, w->programs.at[i].node, QN_WHY_CALLED, node);
@@ -44,8 +45,15 @@ struct ownership {
 static bool owned(const void *ctx, uint32_t node)
 {
     const struct ownership *o = ctx;
-    return o->tree->node[node].package == o->package &&
-           !qn_path_under(o->tree->node[node].path, QN_STR("usr/share/doc"));
+    /* What starts a service is called by its whole path, if at all: its name is the program's. */
+    static const char *const dirs[] = {"usr/share/doc",     "etc/init.d",  "etc/logrotate.d",
+                                       "usr/lib/systemd",   "lib/systemd", "etc/default",
+                                       "usr/share/lintian", "etc/pam.d",   "usr/share/bash-completion"};
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(dirs); i++)
+        if (qn_path_under(o->tree->node[node].path, qn_str_c(dirs[i])))
+            return false;
+    return o->tree->node[node].package == o->package;
 }
 
 /* Files of the script's own package that it names, with or without a path. */
@@ -81,25 +89,166 @@ static bool keyword(struct qn_str word)
     return false;
 }
 
+/* What a script sources: texts of this name, wherever a variable says they are; a path that stands there whole is that
+ * one. */
+static void sourced(struct qn_reaching *w, uint32_t node, struct qn_str word, bool computed)
+{
+    const struct qn_tree *t = &w->img->tree;
+    size_t n, at = qn_names_find(&w->sources, qn_path_base(word), &n);
+    uint32_t whole = !computed && word.n && word.p[0] == '/' ? qn_tree_resolve(t, word, true) : QN_NO_NODE;
+
+    for (size_t i = at; i < at + n; i++) {
+        uint32_t to = w->sources.at[i].node;
+        if ((whole != QN_NO_NODE && to != whole) || to == node || (w->img->reach[to].all & QN_WHY_SOURCED))
+            continue;
+        qn_reach_chain(w, to, QN_WHY_CALLED, node);
+        w->img->reach[to].all |= QN_WHY_SOURCED;
+        w->source[w->source_count++] = to;
+    }
+}
+
+#define SOURCED_NAMES 8u
+
+/* Variables whose values a script sources. */
+struct sourced_names {
+    struct qn_str at[SOURCED_NAMES];
+    size_t n;
+};
+
+static bool add_name(struct sourced_names *names, struct qn_str name)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (qn_str_eq(names->at[i], name))
+            return false;
+    if (names->n == SOURCED_NAMES || name.n == 0)
+        return false;
+    names->at[names->n++] = name;
+    return true;
+}
+
+/* What stands behind "NAME=", "NAME:=" or "NAME:-" of those variables is sourced; where it is a variable, so are that
+ * one's values. */
+static void sourced_values(struct qn_reaching *w, uint32_t node, struct qn_str text, struct sourced_names *names)
+{
+    for (bool again = true; again;) {
+        struct qn_shell_words words = {.rest = text};
+        struct qn_str word, name = QN_STR("");
+        again = false;
+        while (qn_shell_word(&words, &word)) {
+            for (size_t i = 0; name.n && i < names->n; i++) {
+                if (!qn_str_eq(name, names->at[i]))
+                    continue;
+                sourced(w, node, word, word.p > text.p && qn_str_chr(QN_STR("${}"), word.p[-1]) >= 0);
+                again = add_name(names, word) || again;
+            }
+            size_t n = word.n;
+            while (n && (word.p[n - 1] == ':' || word.p[n - 1] == '+'))
+                n--;
+            name = words.rest.n && (words.rest.p[0] == '=' || n < word.n) ? qn_str_head(word, n) : QN_STR("");
+        }
+    }
+}
+
+/* Everyday words that are names of programs, too: behind another word of a sentence they are none. */
+static bool spoken(struct qn_str text, struct qn_str word)
+{
+    static const char *const words[] = {"script", "more", "w",    "last", "look",  "users", "write", "wall", "column",
+                                        "from",   "size", "link", "join", "split", "reset", "file",  "time", "who"};
+    static const char *const starters[] = {"then", "do", "else", "exec",  "command", "env",   "xargs",
+                                           "sudo", "if", "nice", "nohup", "while",   "until", "elif"};
+    const char *p = word.p, *end;
+    bool everyday = false;
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(words); i++)
+        everyday = everyday || qn_str_eq_c(word, words[i]);
+    while (everyday && p > text.p && (p[-1] == ' ' || p[-1] == '\t'))
+        p--;
+    if (!everyday || p == word.p || p == text.p)
+        return false;
+    for (end = p; p > text.p && (unsigned char)p[-1] > ' ' && !memchr(";&|(){}`\"'", p[-1], 10);)
+        p--;
+    struct qn_str before = qn_str_n(p, (size_t)(end - p));
+    for (size_t i = 0; i < QN_ARRAY_LEN(starters); i++)
+        if (qn_str_eq_c(before, starters[i]))
+            return false;
+    return before.n && before.p[0] != '-' && before.p[before.n - 1] != '=' && before.p[0] != '!';
+}
+
+/* "/usr/lib/x/bin/$NAME": whatever lies there may be meant. Directories that packages share hold more than a script's
+ * parts. */
+static void whole_directory(struct qn_reaching *w, uint32_t node, struct qn_str word)
+{
+    const struct qn_tree *t = &w->img->tree;
+    static const char *const shared[] = {"bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin"};
+    uint32_t dir = word.n > 2 && word.p[0] == '/' ? qn_tree_resolve(t, word, true) : QN_NO_NODE;
+
+    if (dir == QN_NO_NODE || dir == 0 || t->node[dir].type != QN_DIR || t->node[dir].parent == 0)
+        return;
+    for (size_t i = 0; i < QN_ARRAY_LEN(shared); i++)
+        if (qn_str_eq_c(t->node[dir].path, shared[i]))
+            return;
+    for (uint32_t i = dir + 1, end = qn_tree_end(t, dir); i < end; i++)
+        if (t->node[i].parent == dir && t->node[i].type != QN_DIR && (t->node[i].mode & 0111))
+            qn_reach_chain(w, i, QN_WHY_CALLED, node);
+}
+
+/* Sees the words of a script for what it sources: what stands behind "." or "source", up to the next blank. */
+struct sourcing {
+    struct sourced_names names;
+    struct qn_str before; /* the word before, while what is sourced goes on */
+    bool on;
+};
+
+static void source_word(struct qn_reaching *w, uint32_t node, struct qn_str text, struct qn_str word,
+                        struct sourcing *s)
+{
+    bool first = s->on && (qn_str_eq(s->before, QN_STR(".")) || qn_str_eq(s->before, QN_STR("source")));
+    bool apart = false;
+
+    for (const char *p = s->before.p + s->before.n; s->on && p < word.p; p++)
+        apart = apart || (unsigned char)*p <= ' ';
+    if (s->on && (first || !apart)) {
+        bool variable = word.p > text.p && qn_str_chr(QN_STR("${"), word.p[-1]) >= 0;
+        sourced(w, node, word, variable || !first);
+        if (variable)
+            (void)add_name(&s->names, word);
+    }
+    s->on = (s->on && (first || !apart)) || qn_str_eq(word, QN_STR(".")) || qn_str_eq(word, QN_STR("source"));
+    s->before = word;
+}
+
 static void shell_text(struct qn_reaching *w, uint32_t node, struct qn_str text)
 {
     const struct qn_image *img = w->img;
     struct qn_str dir = qn_path_dir(img->tree.node[node].path), word;
     struct qn_shell_words words = {.rest = text};
+    struct sourcing sourcing = {.on = false};
     bool own = !w->tools && img->tree.node[node].package != QN_NO_PACKAGE;
 
     while (!w->failed && qn_shell_word(&words, &word)) {
         int tool = qn_tool_find(qn_path_base(word));
-        if (word.n >= QN_PATH_MAX || keyword(word) || (w->tools && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
+        if (!w->tools)
+            source_word(w, node, text, word, &sourcing);
+        if (word.n >= QN_PATH_MAX || keyword(word) || spoken(text, word) ||
+            (w->tools && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
             continue;
         qn_reach_word(w, word, QN_WHY_CALLED, node);
         qn_reach_variable(w, word, QN_WHY_CALLED, node);
         beside(w, node, dir, word);
+        if (word.p[word.n - 1] == '/' && words.rest.n && words.rest.p[0] == '$')
+            whole_directory(w, node, word);
         if (!w->tools)
-            dispatch(w, node, qn_path_base(word));
+            dispatch(w, node, qn_path_base(word), qn_str_chr(word, '/') > 0);
         if (own)
             package_files(w, node, qn_path_base(word));
     }
+    if (sourcing.names.n)
+        sourced_values(w, node, text, &sourcing.names);
+}
+
+void qn_reach_sourced(struct qn_reaching *w, uint32_t node)
+{
+    shell_text(w, node, w->img->tree.node[node].data->text);
 }
 
 void qn_reach_script(struct qn_reaching *w, uint32_t node, const struct qn_entry *data)
@@ -244,6 +393,17 @@ static void login_shells(struct qn_reaching *w, uint32_t node)
     }
 }
 
+/* Jobs by which package managers and tools look after a system: they go with those. */
+static bool upkeep(const struct qn_image *img, uint32_t node)
+{
+    uint32_t package = img->tree.node[node].package;
+
+    if (package == QN_NO_PACKAGE)
+        return false;
+    enum qn_package_class class = qn_package_class(img->package[package].name);
+    return class == QN_CLASS_MANAGER || class == QN_CLASS_TOOLBOX;
+}
+
 void qn_reach_program(struct qn_reaching *w, uint32_t node)
 {
     static const struct {
@@ -266,7 +426,8 @@ void qn_reach_program(struct qn_reaching *w, uint32_t node)
             continue;
         w->settings[r] = true;
         for (uint32_t i = 1; i < t->count; i++)
-            if (t->node[i].type == QN_FILE && qn_glob(qn_str_c(rows[r].settings), t->node[i].path))
+            if (t->node[i].type == QN_FILE && !upkeep(w->img, i) &&
+                qn_glob(qn_str_c(rows[r].settings), t->node[i].path))
                 qn_reach_chain(w, i, QN_WHY_MENTIONED, node);
     }
 }

@@ -99,7 +99,9 @@ static void whole_words(struct qn_str text, const uint32_t lengths[256], bool ev
         if (n >= 2 && n <= 20 && (lengths[(unsigned char)text.p[start]] >> n & 1)) {
             struct qn_str word = qn_str_n(text.p + start, n);
             int row = qn_tool_find(word);
-            bool quoted = start > 0 && memchr("/\"'`=", text.p[start - 1], 5);
+            /* "/etc/passwd" is no program. */
+            bool place = start > 3 && text.p[start - 1] == '/' && memcmp(text.p + start - 4, "bin", 3) == 0;
+            bool quoted = start > 0 && (place || memchr("\"'`=", text.p[start - 1], 4));
             if (row >= 0 && (every || quoted || !everyday(word, true)))
                 qn_mentions_set(m, row);
         }

@@ -1,6 +1,5 @@
 /* The keep-set, and the rules that use it. */
 #include "image_fixture.h"
-#include "image/dynamic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,45 +251,6 @@ START_TEST(tools_by_name)
 }
 END_TEST
 
-static bool dynamic(const char *text)
-{
-    struct qn_str what;
-    return qn_script_dynamic(qn_str_c(text), &what);
-}
-
-START_TEST(dynamic_scripts)
-{
-    static const char *const yes[] = {"$CMD x",
-                                      "exec \"$JAVA_HOME\"/bin/java",
-                                      "if true; then \"${RUN}\" x; fi",
-                                      "eval \"$x\"",
-                                      ". \"$f\"",
-                                      "source $conf",
-                                      "sh -c \"$1\"",
-                                      "bash -ec $X",
-                                      "X=1 $Y",
-                                      "a | $PAGER",
-                                      "x=`$CMD arg`",
-                                      "x=$($CMD arg)",
-                                      "true && $1",
-                                      "for f in *; do \"$f\"; done"};
-    static const char *const no[] = {"exec \"$@\"",    "exec $@",
-                                     "echo $x",        "# $CMD",
-                                     "x=$Y",           "cp \"$a\" \"$b\"",
-                                     "[ \"$1\" = x ]", ". /etc/x",
-                                     "sh -c 'x'",      "echo '$X; $Y'",
-                                     "set -- a $b",    "\"$*\"",
-                                     "echo \"a; $b\"", "case \"$1\" in a) b;; esac",
-                                     "$(dirname x)/y", "test $# -gt 0",
-                                     "$0 again"};
-
-    for (size_t i = 0; i < QN_ARRAY_LEN(yes); i++)
-        ck_assert_msg(dynamic(yes[i]), "%s", yes[i]);
-    for (size_t i = 0; i < QN_ARRAY_LEN(no); i++)
-        ck_assert_msg(!dynamic(no[i]), "%s", no[i]);
-}
-END_TEST
-
 START_TEST(strict_backs_off)
 {
     static const char *const starts = "'Entrypoint':['/e']";
@@ -472,13 +432,64 @@ START_TEST(brought_along)
 }
 END_TEST
 
+/* A package that is kept for its library or its modules loses its programs, and what only its own upkeep would run. */
+START_TEST(kept_for_a_library)
+{
+    static const char layer[] = OS_DEBIAN
+        "usr/sbin/app elf needs=libx.so.1\nusr/lib/libx.so.1 elf soname=libx.so.1\nusr/bin/x-tool elf\n"
+        "usr/share/x/clean 755 text=#!/bin/sh\\nupkeep\\n\nusr/bin/upkeep elf\nbin/sh elf\n"
+        "usr/share/x/report 755 text=#!/usr/bin/perl\\n\nusr/bin/perl elf\nusr/bin/app-ctl elf\n"
+        "usr/bin/meta-tool elf\nusr/share/meta/m text=m\nusr/bin/adm elf\nusr/share/perl5/Adm.pm text=1;\n"
+        "usr/share/perl/5.36 -> 5.36.0\nusr/share/perl/5.36.0/a.pm text=1;\n"
+        "var/lib/apt/extended_states text=" AUTO("libx1") AUTO("x-utils") AUTO("dash") AUTO("perl") AUTO("meta-tools")
+            AUTO("adduser") AUTO("perl-modules") "\nvar/lib/dpkg/status text=" PKG("app", "Depends: libx1\\n")
+                PKG("libx1", "") PKG("dash", "") PKG("x-utils", "") PKG("perl", "")
+                    PKG("meta", "Depends: meta-tools\\n") PKG("meta-tools", "") PKG("adduser", "")
+                        PKG("perl-modules", "") "\n" LIST("app", "/usr/sbin/app\\n/usr/bin/app-ctl") LIST(
+                            "libx1", "/usr/lib/libx.so.1\\n/usr/bin/x-tool\\n/usr/share/x/clean\\n/usr/share/x/report")
+                            LIST("x-utils", "/usr/bin/upkeep") LIST("dash", "/bin/sh") LIST("perl", "/usr/bin/perl")
+                                LIST("meta", "/usr/share/meta/m") LIST("meta-tools", "/usr/bin/meta-tool")
+                                    LIST("adduser", "/usr/bin/adm\\n/usr/share/perl5/Adm.pm")
+                                        LIST("perl-modules", "/usr/share/perl/5.36\\n/usr/share/perl/5.36.0/a.pm");
+    auto_fixture f = {0}, g = {0};
+
+    fixture_make(&f, layer, "'Cmd':['/usr/sbin/app']", "{'rules':{" NO_USER "}}");
+    stays(&f, "usr/lib/libx.so.1");
+    stays(&f, "usr/bin/app-ctl");
+    gone(&f, "usr/bin/x-tool", QN_RULE_unused_packages);
+    gone(&f, "usr/bin/upkeep", QN_RULE_unused_packages);
+    gone(&f, "usr/bin/perl", QN_RULE_unused_packages);
+    gone(&f, "bin/sh", QN_RULE_shells);
+    /* Whoever asks for a package without programs asks for those that it depends on. */
+    stays(&f, "usr/bin/meta-tool");
+    /* The way into a directory of which nothing is left goes with it. */
+    gone(&f, "usr/share/perl/5.36", QN_RULE_unused_packages);
+    fixture_verified(&f);
+    /* Of a package with modules for an interpreter that runs, those stay; of one that makes the system, nothing. */
+    fixture_make(&g, layer, "'Cmd':['/usr/bin/perl']", "{'rules':{" NO_USER "}}");
+    stays(&g, "usr/share/perl/5.36");
+    stays(&g, "usr/share/perl/5.36.0/a.pm");
+    gone(&g, "usr/bin/adm", QN_RULE_unused_packages);
+    fixture_verified(&g);
+}
+END_TEST
+
 Suite *suite_keepset(void);
 Suite *suite_keepset(void)
 {
-    const TTest *const tests[] = {standard,      strict,          off,
-                                  reasons,       any_order,       what_the_image_is_for,
-                                  tools_by_name, dynamic_scripts, strict_backs_off,
-                                  scripts_reach, families,        alpine,
-                                  asked_for,     brought_along};
+    const TTest *const tests[] = {standard,
+                                  strict,
+                                  off,
+                                  reasons,
+                                  any_order,
+                                  what_the_image_is_for,
+                                  tools_by_name,
+                                  kept_for_a_library,
+                                  strict_backs_off,
+                                  scripts_reach,
+                                  families,
+                                  alpine,
+                                  asked_for,
+                                  brought_along};
     return qn_suite("keepset", tests, QN_ARRAY_LEN(tests));
 }
