@@ -1,5 +1,6 @@
 #include "content.h"
 #include "hints.h"
+#include "packed.h"
 #include "secrets.h"
 #include "texts.h"
 #include "units.h"
@@ -10,6 +11,7 @@
 
 #define SCRIPT_MAX   (1u << 20)  /* kept whole */
 #define TEXT_MAX     (16u << 20) /* looked at: bundles of an application are larger than what people write */
+#define PACKED_MAX   (1u << 30)
 #define DATABASE_MAX (64u << 20)
 #define ELF_MAX      (1u << 30)
 
@@ -88,6 +90,8 @@ bool qn_content_wanted(struct qn_str path, uint64_t size, struct qn_str head)
 {
     if (is_elf(head))
         return size <= ELF_MAX;
+    if (qn_packed(path, head))
+        return size <= PACKED_MAX;
     if (is_script(head))
         return size <= TEXT_MAX;
     return qn_content_capture(path, size, head) > 0 || (size <= TEXT_MAX && text_name(path)) ||
@@ -186,13 +190,21 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
     if (is_elf(bytes))
         return read_elf(bytes, n, arena, e);
     n->secrets = qn_secrets_file(n->path, bytes);
+    bool packed = qn_packed(n->path, bytes);
+    if (packed && !is_script(bytes)) {
+        n->content = QN_PACKED;
+        return qn_packed_read(n->path, bytes, arena, &n->named, &n->mentions, e);
+    }
     if (is_script(bytes) && qn_shebang_parse(bytes, &bang)) {
         n->content = QN_SCRIPT;
         if (copy(arena, bang.interpreter, &n->script.interpreter, e) < 0 ||
             copy(arena, bang.argument, &n->script.argument, e) < 0 ||
             copy(arena, bang.program, &n->script.program, e) < 0)
             return -1;
-        qn_mentions_text(bytes, &n->mentions);
+        /* An archive behind a script that starts it. */
+        if (packed)
+            return qn_packed_read(n->path, bytes, arena, &n->named, &n->mentions, e);
+        qn_mentions_text(bytes, qn_comments_of(n->path), &n->mentions);
         n->units = qn_units_used(bytes);
         return qn_script_shell(&n->script)
                    ? 0
@@ -200,7 +212,7 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
     }
     if (qn_str_chr(bytes, '\0') < 0 && (text_name(n->path) || n->captured)) {
         n->content = QN_TEXT;
-        qn_mentions_text(bytes, &n->mentions);
+        qn_mentions_text(bytes, qn_comments_of(n->path), &n->mentions);
         n->units = qn_units_used(bytes);
         return qn_text_read(n->path, qn_text_kind(n->path, false), bytes, arena, &n->named, e);
     }

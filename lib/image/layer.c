@@ -206,7 +206,7 @@ static int get_segments(struct qn_cur *c, struct qn_arena *arena, struct qn_entr
 /* What readers rely on without looking again. Only files have content. */
 static bool plausible(const struct qn_entry *n, uint64_t tar_size)
 {
-    if (n->type < QN_FILE || n->type > QN_OPAQUE || n->content > QN_TEXT || n->mode > 07777)
+    if (n->type < QN_FILE || n->type > QN_OPAQUE || n->content > QN_PACKED || n->mode > 07777)
         return false;
     if (n->begin > n->data || n->data > n->end || n->end > tar_size || n->mtime_nsec > 999999999)
         return false;

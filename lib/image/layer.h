@@ -32,7 +32,8 @@ enum qn_entry_type {
     QN_OPAQUE    /* `path` is the directory whose lower children are hidden */
 };
 
-enum qn_content { QN_OTHER = 0, QN_ELF, QN_SCRIPT, QN_TEXT };
+/* PACKED: compiled or packed code of an application, whose texts name programs (packed.h). */
+enum qn_content { QN_OTHER = 0, QN_ELF, QN_SCRIPT, QN_TEXT, QN_PACKED };
 
 /* Names that an executable imports, as bits of qn_elf_facts.imports. */
 enum {
@@ -117,7 +118,7 @@ struct qn_entry {
     struct qn_mentions mentions;
     struct qn_elf_facts elf;       /* content is QN_ELF */
     struct qn_script_facts script; /* content is QN_SCRIPT */
-    struct qn_text_facts named;    /* content is QN_SCRIPT or QN_TEXT */
+    struct qn_text_facts named;    /* content is QN_SCRIPT, QN_TEXT or QN_PACKED */
 };
 
 struct qn_layer_index {

@@ -394,7 +394,7 @@ static void expand(struct qn_reaching *w, uint32_t node)
         expand_elf(w, node, n->data);
     else if (n->data->content == QN_SCRIPT)
         qn_reach_script(w, node, n->data);
-    else if (n->data->content == QN_TEXT)
+    else if (n->data->content == QN_TEXT || n->data->content == QN_PACKED)
         qn_reach_text(w, node, n->data);
 }
 

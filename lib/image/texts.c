@@ -10,14 +10,6 @@
 #define LINE_WORDS_MAX 64u
 #define RAW_MAX        65536u /* names of one file before repetitions are dropped */
 
-struct texts {
-    struct qn_hint *at;
-    size_t count, cap;
-    bool cut;
-    bool own;       /* the application's own words, not those of something that it uses */
-    bool libraries; /* the text loads libraries by name */
-};
-
 static int by_text(const void *a, const void *b)
 {
     const struct qn_hint *x = a, *y = b;
@@ -25,7 +17,7 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Sorts and drops repetitions. */
-static void compact(struct texts *t)
+static void compact(struct qn_text_names *t)
 {
     size_t n = 0;
 
@@ -37,7 +29,7 @@ static void compact(struct texts *t)
     t->count = n;
 }
 
-static void add(struct texts *t, enum qn_hint_kind kind, struct qn_str text)
+static void add(struct qn_text_names *t, enum qn_hint_kind kind, struct qn_str text)
 {
     struct qn_err ignored;
 
@@ -45,6 +37,8 @@ static void add(struct texts *t, enum qn_hint_kind kind, struct qn_str text)
         compact(t);
         t->cut = t->count > RAW_MAX / 2;
     }
+    if (!t->cut && t->copies && qn_arena_str(t->copies, text, &text, &ignored) < 0)
+        t->cut = true;
     if (t->cut || qn_grow((void **)&t->at, &t->cap, t->count + 1, sizeof *t->at, RAW_MAX, &ignored) < 0) {
         t->cut = true;
         return;
@@ -74,7 +68,7 @@ static bool program_name(struct qn_str text)
     return true;
 }
 
-static void program(struct texts *t, struct qn_str word, bool command)
+static void program(struct qn_text_names *t, struct qn_str word, bool command)
 {
     if (!program_name(word))
         return;
@@ -86,7 +80,7 @@ static void program(struct texts *t, struct qn_str word, bool command)
 }
 
 /* "libx.so.1", and of texts that load libraries by name "x" and "libx". */
-static void library(struct texts *t, struct qn_str word)
+static void library(struct qn_text_names *t, struct qn_str word)
 {
     ptrdiff_t so = qn_str_find(word, QN_STR(".so"));
 
@@ -125,7 +119,7 @@ static bool bare(struct qn_str *word)
 }
 
 /* A command line: the words with which its commands start. `alone` tells whether one word by itself is one. */
-static void command_line(struct texts *t, struct qn_str line, bool alone)
+static void command_line(struct qn_text_names *t, struct qn_str line, bool alone)
 {
     struct qn_str rest = line, word, next;
     bool first = true;
@@ -149,6 +143,12 @@ static void command_line(struct texts *t, struct qn_str line, bool alone)
     }
 }
 
+void qn_text_names_string(struct qn_text_names *t, struct qn_str text, bool alone)
+{
+    command_line(t, text, alone);
+    library(t, text);
+}
+
 /* What follows a closing quote in a list of arguments: [, "-x"], [, "/path"]. */
 static bool arguments_follow(struct qn_str rest)
 {
@@ -161,7 +161,7 @@ static bool arguments_follow(struct qn_str rest)
 }
 
 /* Everything that stands in quotes on one line; a quote that does not end there is an apostrophe. */
-static void quoted(struct texts *t, struct qn_str text)
+static void quoted(struct qn_text_names *t, struct qn_str text)
 {
     size_t i = 0;
 
@@ -187,8 +187,13 @@ static void quoted(struct texts *t, struct qn_str text)
     }
 }
 
+void qn_text_names_code(struct qn_text_names *t, struct qn_str text)
+{
+    quoted(t, text);
+}
+
 /* Values of settings. */
-static void settings(struct texts *t, struct qn_str text)
+static void settings(struct qn_text_names *t, struct qn_str text)
 {
     struct qn_str line;
 
@@ -280,8 +285,7 @@ enum qn_text_kind qn_text_kind(struct qn_str path, bool script)
     return qn_str_starts(base, QN_STR("Procfile")) ? QN_TEXT_SETTINGS : QN_TEXT_NONE;
 }
 
-/* What an application uses, rather than what it says itself. */
-static bool dependency(struct qn_str path)
+bool qn_text_dependency(struct qn_str path)
 {
     static const char *const dirs[] = {"node_modules", "site-packages", "dist-packages",
                                        "vendor",       "gems",          "bower_components"};
@@ -295,7 +299,7 @@ static bool dependency(struct qn_str path)
 }
 
 /* Sorts, drops repetitions and copies what is left, up to the limits. */
-static int store(struct texts *t, struct qn_arena *arena, struct qn_text_facts *out, struct qn_err *e)
+int qn_text_names_done(struct qn_text_names *t, struct qn_arena *arena, struct qn_text_facts *out, struct qn_err *e)
 {
     size_t bytes = 0, n = 0;
 
@@ -317,7 +321,7 @@ static int store(struct texts *t, struct qn_arena *arena, struct qn_text_facts *
 int qn_text_read(struct qn_str path, enum qn_text_kind kind, struct qn_str text, struct qn_arena *arena,
                  struct qn_text_facts *out, struct qn_err *e)
 {
-    struct texts t = {.own = !dependency(path)};
+    struct qn_text_names t = {.own = !qn_text_dependency(path)};
 
     if (kind == QN_TEXT_NONE ||
         (!t.own && (kind != QN_TEXT_CODE || (!starts_programs(path, text) && !loads_libraries(text)))))
@@ -332,7 +336,7 @@ int qn_text_read(struct qn_str path, enum qn_text_kind kind, struct qn_str text,
         settings(&t, text);
     }
     quoted(&t, text);
-    int r = store(&t, arena, out, e);
+    int r = qn_text_names_done(&t, arena, out, e);
     free(t.at);
     return r;
 }

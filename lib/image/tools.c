@@ -110,23 +110,43 @@ static void whole_words(struct qn_str text, const uint32_t lengths[256], bool ev
     }
 }
 
+unsigned qn_comments_of(struct qn_str path)
+{
+    static const struct {
+        const char *suffix;
+        unsigned comments;
+    } rows[] = {{".ini", QN_COMMENT_SEMICOLON},    {".cfg", QN_COMMENT_SEMICOLON}, {".conf", QN_COMMENT_SEMICOLON},
+                {".js", QN_COMMENT_SLASHES},       {".mjs", QN_COMMENT_SLASHES},   {".cjs", QN_COMMENT_SLASHES},
+                {".ts", QN_COMMENT_SLASHES},       {".php", QN_COMMENT_SLASHES},   {".java", QN_COMMENT_SLASHES},
+                {".groovy", QN_COMMENT_SLASHES},   {".lua", QN_COMMENT_DASHES},    {".sql", QN_COMMENT_DASHES},
+                {".service", QN_COMMENT_SEMICOLON}};
+    for (size_t i = 0; i < QN_ARRAY_LEN(rows); i++)
+        if (qn_str_ends(path, qn_str_c(rows[i].suffix)))
+            return rows[i].comments;
+    return 0;
+}
+
 /* "# the server reads this" calls nothing; "#!/bin/sh", "#define" and "#Port 22" are no such lines. */
-static bool comment(struct qn_str line)
+static bool comment(struct qn_str line, unsigned kinds)
 {
     line = qn_str_trim(line);
+    if (((kinds & QN_COMMENT_SEMICOLON) && line.n && line.p[0] == ';') ||
+        ((kinds & QN_COMMENT_SLASHES) && qn_str_starts(line, QN_STR("//"))) ||
+        ((kinds & QN_COMMENT_DASHES) && qn_str_starts(line, QN_STR("--"))))
+        return true;
     while (line.n > 1 && line.p[0] == '#' && line.p[1] == '#')
         line = qn_str_from(line, 1);
     return line.n && line.p[0] == '#' && (line.n == 1 || line.p[1] == ' ' || line.p[1] == '\t');
 }
 
-void qn_mentions_text(struct qn_str text, struct qn_mentions *m)
+void qn_mentions_text(struct qn_str text, unsigned comments, struct qn_mentions *m)
 {
     uint32_t lengths[256];
     struct qn_str line;
 
     tool_lengths(lengths);
     while (qn_str_next(&text, '\n', &line))
-        if (!comment(line))
+        if (!comment(line, comments))
             whole_words(line, lengths, false, m);
 }
 

@@ -36,9 +36,19 @@ static inline bool qn_mentions_has(const struct qn_mentions *m, int row)
     return row >= 0 && (m->bit[row / 64] >> (row % 64) & 1) != 0;
 }
 
-/* Sets the bit of every tool that `text` names as a whole word; a word also ends a path ("/usr/bin/curl"). Names that
- * are also everyday words count only behind a slash, a quote or "=": "/sbin/ip", exec("ip addr"), command=ip. */
-void qn_mentions_text(struct qn_str text, struct qn_mentions *m);
+/* How lines that say nothing start, besides "# ": bits. */
+enum {
+    QN_COMMENT_SEMICOLON = 1, /* ini files */
+    QN_COMMENT_SLASHES = 2,   /* languages like C */
+    QN_COMMENT_DASHES = 4     /* Lua, SQL */
+};
+/* By what the file at a path is. */
+unsigned qn_comments_of(struct qn_str path);
+
+/* Sets the bit of every tool that `text` names as a whole word, but for comments (QN_COMMENT bits); a word also ends a
+ * path ("/usr/bin/curl"). Names that are also everyday words count only in a directory of programs, behind a quote or
+ * behind "=": "/sbin/ip", exec("ip addr"), command=ip. */
+void qn_mentions_text(struct qn_str text, unsigned comments, struct qn_mentions *m);
 /* The same for one string of an executable: it must be the name, a path that ends in it, or a command line that starts
  * with either. Names that are also everyday words count only as paths and command lines. */
 void qn_mentions_string(struct qn_str text, struct qn_mentions *m);

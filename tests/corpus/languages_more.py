@@ -30,6 +30,8 @@ public class Notes {
         javax.crypto.Cipher.getInstance("AES/GCM/NoPadding");
         ResourceBundle.clearCache();
         new java.security.SecureRandom().nextInt();
+        Process sum = new ProcessBuilder("sh", "-c", "echo $((6 * 7)) | tr -d '\\n'").start();
+        if (!new String(sum.getInputStream().readAllBytes()).equals("42")) throw new Exception("programs");
     }
     public static void main(String[] a) throws Exception {
         HttpServer s = HttpServer.create(new InetSocketAddress(8080), 0);

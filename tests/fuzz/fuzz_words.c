@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         at = word.p + word.n;
     }
-    qn_mentions_text(qn_str_n(data, size), &m);
+    qn_mentions_text(qn_str_n(data, size), (unsigned)size % 8, &m);
     qn_mentions_string(qn_str_n(data, size), &m);
     qn_mentions_blob(qn_str_n(data, size), &m);
     return 0;

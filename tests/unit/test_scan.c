@@ -102,24 +102,45 @@ static bool says(void (*look)(struct qn_str, struct qn_mentions *), const char *
     return qn_mentions_has(&m, qn_tool_find(qn_str_c(tool)));
 }
 
+static void settings_text(struct qn_str text, struct qn_mentions *m)
+{
+    qn_mentions_text(text, qn_comments_of(QN_STR("etc/php/php.ini")), m);
+}
+
+static void script_text(struct qn_str text, struct qn_mentions *m)
+{
+    qn_mentions_text(text, qn_comments_of(QN_STR("app/x.js")), m);
+}
+
+static void any_text(struct qn_str text, struct qn_mentions *m)
+{
+    qn_mentions_text(text, qn_comments_of(QN_STR("app/x")), m);
+}
+
 START_TEST(mentions)
 {
-    ck_assert(says(qn_mentions_text, "run curl now", "curl"));
-    ck_assert(says(qn_mentions_text, "/usr/bin/curl", "curl"));
-    ck_assert(says(qn_mentions_text, "we use curl.", "curl"));
-    ck_assert(says(qn_mentions_text, "a=curl", "curl"));
-    ck_assert(says(qn_mentions_text, "#!/usr/bin/curl\n#curl x\n", "curl"));
-    ck_assert(!says(qn_mentions_text, "# curl is used elsewhere\n  ## curl\n#\tcurl", "curl"));
-    ck_assert(!says(qn_mentions_text, "libcurl curl-config curl_x curl.h", "curl"));
-    ck_assert(says(qn_mentions_text, "apt-get install", "apt-get"));
-    ck_assert(!says(qn_mentions_text, "apt-get install", "apt"));
+    ck_assert(!says(settings_text, "; chroot(2) is for root\n;curl = x", "chroot"));
+    ck_assert(says(any_text, "; chroot x", "chroot"));
+    ck_assert(!says(script_text, "  // uses curl", "curl"));
+    ck_assert(says(settings_text, "// curl", "curl"));
+    ck_assert(!says(any_text, "open('/etc/passwd')", "passwd"));
+    ck_assert(says(any_text, "run('/usr/bin/passwd')", "passwd"));
+    ck_assert(says(any_text, "run curl now", "curl"));
+    ck_assert(says(any_text, "/usr/bin/curl", "curl"));
+    ck_assert(says(any_text, "we use curl.", "curl"));
+    ck_assert(says(any_text, "a=curl", "curl"));
+    ck_assert(says(any_text, "#!/usr/bin/curl\n#curl x\n", "curl"));
+    ck_assert(!says(any_text, "# curl is used elsewhere\n  ## curl\n#\tcurl", "curl"));
+    ck_assert(!says(any_text, "libcurl curl-config curl_x curl.h", "curl"));
+    ck_assert(says(any_text, "apt-get install", "apt-get"));
+    ck_assert(!says(any_text, "apt-get install", "apt"));
     /* Everyday words are programs only where they look like it. */
-    ck_assert(!says(qn_mentions_text, "the host is in the init service at mount time", "host"));
-    ck_assert(!says(qn_mentions_text, "the host is in the init service at mount time", "init"));
-    ck_assert(!says(qn_mentions_text, "the host is in the init service at mount time", "mount"));
-    ck_assert(says(qn_mentions_text, "[\"ip\", \"addr\"]", "ip"));
-    ck_assert(says(qn_mentions_text, "exec('ping -c1 x')", "ping"));
-    ck_assert(says(qn_mentions_text, "/sbin/init", "init"));
+    ck_assert(!says(any_text, "the host is in the init service at mount time", "host"));
+    ck_assert(!says(any_text, "the host is in the init service at mount time", "init"));
+    ck_assert(!says(any_text, "the host is in the init service at mount time", "mount"));
+    ck_assert(says(any_text, "[\"ip\", \"addr\"]", "ip"));
+    ck_assert(says(any_text, "exec('ping -c1 x')", "ping"));
+    ck_assert(says(any_text, "/sbin/init", "init"));
     ck_assert(says(qn_mentions_string, "/usr/bin/ssh", "ssh"));
     ck_assert(says(qn_mentions_string, "ssh", "ssh"));
     ck_assert(says(qn_mentions_string, "ssh -p 22", "ssh"));
