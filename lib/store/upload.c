@@ -20,6 +20,7 @@
 #define RESERVE_STEP (16ull << 20)
 #define HASH_CHUNK   (1u << 20)
 #define ROOM_SECONDS 600
+#define WRITE_BACK   (16ull << 20)
 
 struct qn_upload {
     struct qn_upload *next, **at; /* under uploads->lock, like refs */
@@ -387,6 +388,10 @@ int qn_upload_write(struct qn_upload_writer *w, const void *p, size_t n, struct 
             qn_hash_update(&up->hash, p, n);
             up->hashed = end;
         }
+        /* The disk begins with what is there, so that the end has little left to wait for. */
+        if (end / WRITE_BACK > up->size / WRITE_BACK)
+            (void)sync_file_range(up->fd, (off_t)(end / WRITE_BACK - 1) * (off_t)WRITE_BACK, (off_t)WRITE_BACK,
+                                  SYNC_FILE_RANGE_WRITE);
         up->size = end;
     }
     pthread_mutex_unlock(&up->lock);

@@ -541,6 +541,18 @@ def test_what_policy_refuses_says_why(fresh, small):
     assert plain.get("v1").headers["docker-content-digest"] == small["amd64"]["digest"]
 
 
+def test_a_pushed_image_waits_for_its_approval(fresh, small):
+    q = fresh(local=LOCAL, auth=EVERYBODY, policies=[{"name": "asked", "match": ["hard/**"], "approval": "manual"}])
+    c = Client(q.registry, "hard/app")
+    pushed = c.push_layout(small["layout"], small["amd64"], "v1").headers["docker-content-digest"]
+    r = c.get("v1")
+    assert r.status == 403 and r.headers["quench-denied"] == "not-approved", r.body
+    hardened = q.api("/resolve?ref=hard/app:v1").json()["hardened"]
+    assert c.get(hardened).status == 403 and c.get(pushed).status == 200
+    assert q.api(f"/images/{hardened}/approve", "POST", {"comment": "looked at"}).status == 200
+    assert c.get("v1").headers["docker-content-digest"] == hardened and c.get(hardened).status == 200
+
+
 def test_bytes_of_others_stay_theirs(fresh, small, upstream):
     """Whoever knows the digest of a private image gets nothing of it: not through a sparse repository, a hardened one,
     or an upstream."""

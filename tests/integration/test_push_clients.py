@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import engines
-from conftest import Quench, wait_for
+from conftest import QUENCH, Quench, wait_for
 from pushing import EVERYBODY, LOCAL, Client, image_layers
 import make_image
 
@@ -139,6 +139,12 @@ def test_crane(daemon, source):
     run(crane, "copy", f"{name}:1", f"127.0.0.1:{daemon.registry}/apps/crane-copy:1", "--insecure")
     run(crane, "delete", f"{name}@{digest}", "--insecure")
     assert run(crane, "ls", name, "--insecure").split() == []
+
+
+def test_quench_harden_writes_here(daemon, source):
+    name = f"127.0.0.1:{daemon.registry}/apps/hardened:1"
+    run(QUENCH, "harden", "--quiet", "--allow-back-off", "--dst-plain-http", f"oci:{source}:small", "docker://" + name)
+    assert Client(daemon.registry, "apps/hardened").get("1").json()["annotations"]["io.quench.policy"]
 
 
 def test_oras(daemon, tmp_path):
