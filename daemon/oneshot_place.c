@@ -11,8 +11,8 @@
 
 /* --- registries --------------------------------------------------------------------------------------------------- */
 
-/* Whether a file of docker's or podman's holds a password for a host: what only a credential helper knows, Quench does
- * not ask for, and a public image needs none. */
+/* Whether a file of docker's or podman's knows a login for a host: itself, or by a credential helper. Helpers are not
+ * asked about hosts that nobody logged in to: a public image needs none. */
 static bool has_login(const char *path, const char *host)
 {
     qn_auto_buf struct qn_buf b = {0};
@@ -28,7 +28,9 @@ static bool has_login(const char *path, const char *host)
     entry = json_object_get(auths, host);
     if (!entry && strcmp(host, "docker.io") == 0)
         entry = json_object_get(auths, "https://index.docker.io/v1/");
-    return json_object_get(entry, "auth") || json_object_get(entry, "identitytoken");
+    return json_object_get(entry, "auth") || json_object_get(entry, "identitytoken") ||
+           json_object_get(json_object_get(root, "credHelpers"), host) ||
+           (entry && json_object_get(root, "credsStore"));
 }
 
 /* The first file that knows the host, as skopeo and docker look for it; heap, or NULL. */

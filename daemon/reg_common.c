@@ -1,5 +1,5 @@
 /* What the registry's handlers share: routing, waiting, denials. */
-#include "server.h"
+#include "access.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -166,8 +166,17 @@ bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct 
         return true;
     if (qn_route(x->server->settings, qn_is_mirror(r), x->arg[0], ns, &x->route, &e) == 0) {
         x->policy = qn_site_policy(x->server->site, qn_str_c(x->route.name), tag);
-        return true;
+        if (!qn_is_mirror(r) || !x->route.upstream || !x->route.upstream->guarded)
+            return true;
+        qn_respond_denial(x, r, QN_DENY_NOT_ALLOWED,
+                          "this upstream is read with credentials, and the mirror asks nobody who he is: pull it by "
+                          "name from the registry listener",
+                          0);
+        x->route.repo[0] = '\0';
+        return false;
     }
+    if (!qn_exchange_enter(x, r))
+        return false; /* a stranger is not told which names lead somewhere */
     if (e.code == QN_E_NAME_INVALID)
         qn_respond_error(r, e.code, e.msg);
     else if (x->endpoint->handle == qn_endpoint_blob && qn_is_mirror(r))

@@ -14,8 +14,8 @@ void qn_endpoint_base(struct qn_exchange *x, struct qn_http_request *r)
 {
     struct qn_http_field fields[] = {
         {"Content-Type", "application/json"}, {"Docker-Distribution-Api-Version", "registry/2.0"}, {NULL, NULL}};
-    (void)x;
-    qn_http_respond(r, 200, fields, QN_STR("{}"));
+    if (qn_exchange_enter(x, r))
+        qn_http_respond(r, 200, fields, QN_STR("{}"));
 }
 
 /* Joins the pull of a list; the answer when it is there, NULL when the request was parked or answered. */

@@ -149,6 +149,7 @@ static void on_begin(void *ctx, struct qn_http_request *r)
     x->endpoint = qn_endpoint_find(qn_http_kind(r), qn_str_c(qn_http_method_text(r)), qn_http_path(r), x->arg, &other);
     if (!qn_http_has_body(r, &length))
         return; /* answered in on_handle: a connection lives on only then */
+    x->beginning = true;
     if (!x->endpoint)
         no_route(r, other);
     else if (authorized(x, r)) {
@@ -191,6 +192,7 @@ static void on_handle(void *ctx, struct qn_http_request *r)
     bool other = false;
 
     (void)ctx;
+    x->beginning = false;
     qn_log_request(qn_http_id(r));
     if (!x->endpoint) {
         (void)qn_endpoint_find(qn_http_kind(r), qn_str_c(qn_http_method_text(r)), qn_http_path(r), arg, &other);
@@ -217,6 +219,7 @@ static void on_end(void *ctx, struct qn_http_request *r)
     qn_push_abandon(x);
     qn_work_release(x->work);
     json_decref(x->body);
+    json_decref(x->access);
     free(x);
     qn_http_set_user(r, NULL);
 }

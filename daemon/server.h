@@ -38,10 +38,14 @@ struct qn_exchange {
     char upload_id[QN_UPLOAD_ID];
     bool orphan; /* the upload is known to this request alone */
     struct qn_push *push;
-    const char *actor;    /* admin: the token's name */
-    int role;             /* admin */
-    json_t *body;         /* admin: the checked body, or NULL; owned */
-    struct qn_work *work; /* admin: what runs on a thread that may wait */
+    const char *actor;          /* the admin token's name, or `who` */
+    int role;                   /* admin */
+    char who[QN_AUTH_USER + 8]; /* registry: the user, "cn:NAME", or "" for anybody */
+    json_t *access;             /* registry: of the token, or NULL; owned */
+    bool identified;            /* registry: who is known */
+    bool beginning;             /* inside `begin`: nothing can wait */
+    json_t *body;               /* admin: the checked body, or NULL; owned */
+    struct qn_work *work;       /* admin: what runs on a thread that may wait */
 };
 
 #define QN_BODY_PUSH SIZE_MAX
@@ -128,6 +132,8 @@ void qn_cache_free(struct qn_cache *c);
 
 #define QN_ENDPOINT(name) void qn_endpoint_##name(struct qn_exchange *x, struct qn_http_request *r)
 QN_ENDPOINT(base);
+QN_ENDPOINT(token);
+QN_ENDPOINT(token_post);
 QN_ENDPOINT(manifest);
 QN_ENDPOINT(blob);
 QN_ENDPOINT(tags);

@@ -1,13 +1,6 @@
 #include "target.h"
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+#include "base/num.h"
 
 /* Decodes into `*at`, which moves on. In paths only harmless bytes may be written encoded. */
 static int decode(struct qn_str s, bool query, char **at, struct qn_str *out, struct qn_err *e)
@@ -17,7 +10,7 @@ static int decode(struct qn_str s, bool query, char **at, struct qn_str *out, st
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c == '%') {
-            int high = i + 2 < s.n ? hex(s.p[i + 1]) : -1, low = i + 2 < s.n ? hex(s.p[i + 2]) : -1;
+            int high = i + 2 < s.n ? qn_num_hex(s.p[i + 1]) : -1, low = i + 2 < s.n ? qn_num_hex(s.p[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return qn_fail(e, QN_E_MALFORMED, "request target: \"%%\" without two hexadecimal digits");
             c = (unsigned char)(high << 4 | low);
@@ -76,7 +69,7 @@ static int parse_query(struct qn_str raw, char **at, struct qn_target *t, struct
             return -1;
         for (unsigned i = 0; i < t->query_count; i++) {
             old = t->query[i].key;
-            if (qn_str_eq(old, q->key) && !qn_str_eq(old, QN_STR("tag")))
+            if (qn_str_eq(old, q->key) && !qn_str_eq(old, QN_STR("tag")) && !qn_str_eq(old, QN_STR("scope")))
                 return qn_fail(e, QN_E_MALFORMED, "request target: query key \"%s\" appears twice", QN_Q(old));
         }
         t->query_count++;

@@ -109,3 +109,12 @@ int qn_num_duration(struct qn_str s, uint64_t *out, struct qn_err *e)
     static const struct unit units[] = {{"", 0}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
     return with_unit(s, units, QN_ARRAY_LEN(units), out, e);
 }
+
+int qn_num_hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}

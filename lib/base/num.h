@@ -21,4 +21,7 @@ int qn_num_duration(struct qn_str s, uint64_t *out, struct qn_err *e) QN_MUST_CH
 int qn_num_add(uint64_t a, uint64_t b, uint64_t *out, struct qn_err *e) QN_MUST_CHECK;
 int qn_num_mul(uint64_t a, uint64_t b, uint64_t *out, struct qn_err *e) QN_MUST_CHECK;
 
+/* Value of a hexadecimal digit; -1 for other characters. */
+int qn_num_hex(char c);
+
 #endif

@@ -92,12 +92,7 @@ static int read_upstream(struct qn_settings *s, const json_t *o, struct qn_upstr
         return -1;
     if (blocks(s, o, "allow_addresses", &u->addresses, &u->address_count, e) < 0)
         return qn_err_wrap(e, "upstreams: %s", QN_Q(u->name));
-    bool credentials = u->username.n || u->docker_config.n || u->command;
-    if (credentials && !u->anonymous_read)
-        return qn_fail(e, QN_E_CONFIG,
-                       "upstreams: %s: credentials are set and anybody may pull; set anonymous_read: true if private "
-                       "images may be pulled by everyone who reaches Quench",
-                       QN_Q(u->name));
+    u->guarded = (u->username.n || u->docker_config.n || u->command) && !u->anonymous_read;
     return 0;
 }
 
@@ -466,7 +461,7 @@ int qn_settings_read(json_t *effective, struct qn_settings *out, struct qn_err *
     s.audit_keep = number(json_object_get(effective, "audit"), "keep");
     if (read_listeners(&s, e) < 0 || read_upstreams(&s, e) < 0 || read_platforms(&s, e) < 0 ||
         read_policies(&s, e) < 0 || read_tokens(&s, e) < 0 || qn_settings_locals(&s, e) < 0 ||
-        qn_settings_rules(&s, e) < 0 || read_limits(&s, e) < 0) {
+        qn_settings_rules(&s, e) < 0 || qn_settings_guard(&s, e) < 0 || read_limits(&s, e) < 0) {
         qn_settings_fini(&s);
         return -1;
     }

@@ -18,6 +18,7 @@ struct qn_upstream_settings {
     struct qn_str name, url;
     struct qn_names aliases, allow;
     bool library_prefix, anonymous_read;
+    bool guarded; /* it has credentials, and what they open is not for everybody */
     struct qn_str username, password, docker_config;
     const char **command;        /* NULL-terminated, or NULL */
     uint64_t tag_ttl, stale_ttl; /* seconds */
@@ -78,6 +79,7 @@ struct qn_settings {
     struct qn_local_settings *local;
     size_t locals;
     bool auth; /* the file has `auth`; without it everybody may pull and nobody push */
+    struct qn_str htpasswd;
     struct qn_access_rule *rule;
     size_t rules;
     struct qn_platform *platform;

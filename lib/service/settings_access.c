@@ -105,6 +105,7 @@ int qn_settings_rules(struct qn_settings *s, struct qn_err *e)
     size_t i;
 
     s->auth = auth != NULL;
+    s->htpasswd = qn_settings_text(auth, "htpasswd");
     if (qn_json_array_opt(auth, "rules", &list, e) < 0)
         return -1;
     s->rule = qn_arena_alloc(&s->arena, json_array_size(list) + 1, sizeof *s->rule, e);
@@ -117,6 +118,38 @@ int qn_settings_rules(struct qn_settings *s, struct qn_err *e)
             return -1;
         s->rules = i + 1;
     }
+    return 0;
+}
+
+/* Whether a glob could fit something below an upstream's name. */
+static bool reaches(struct qn_str glob, struct qn_str upstream)
+{
+    ptrdiff_t slash = qn_str_chr(glob, '/');
+    struct qn_str first = slash < 0 ? glob : qn_str_head(glob, (size_t)slash);
+
+    return qn_str_find(first, QN_STR("**")) >= 0 || qn_glob(first, upstream);
+}
+
+static bool lets_all_pull(const struct qn_access_rule *r)
+{
+    bool all = false;
+
+    for (size_t i = 0; i < r->who.n; i++)
+        all = all || qn_str_eq(r->who.v[i], QN_STR("*"));
+    return all && r->actions & QN_PULL;
+}
+
+int qn_settings_guard(const struct qn_settings *s, struct qn_err *e)
+{
+    for (size_t i = 0; i < s->upstreams; i++)
+        for (size_t k = 0; k < s->rules && s->upstream[i].guarded; k++)
+            for (size_t n = 0; lets_all_pull(&s->rule[k]) && n < s->rule[k].repositories.n; n++)
+                if (reaches(s->rule[k].repositories.v[n], s->upstream[i].name))
+                    return qn_fail(e, QN_E_CONFIG,
+                                   "upstreams: %s: credentials are set and anybody may pull (%s); set anonymous_read: "
+                                   "true if private images may be pulled by everyone who reaches Quench",
+                                   QN_Q(s->upstream[i].name),
+                                   s->auth ? "a rule of auth.rules lets \"*\" do it" : "there is no auth");
     return 0;
 }
 

@@ -15,4 +15,7 @@ int qn_settings_locals(struct qn_settings *s, struct qn_err *e) QN_MUST_CHECK;
 /* Reads `auth.rules`. */
 int qn_settings_rules(struct qn_settings *s, struct qn_err *e) QN_MUST_CHECK;
 
+/* An upstream with credentials must not be open to everybody by accident. */
+int qn_settings_guard(const struct qn_settings *s, struct qn_err *e) QN_MUST_CHECK;
+
 #endif

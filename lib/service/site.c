@@ -132,6 +132,7 @@ int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struc
     qn_engine_text(site->engine);
     if (qn_store_open(root, &opt, &site->store, e) < 0 || qn_index_open(db, &site->index, e) < 0 ||
         check_store(site, e) < 0 || qn_uploads_open(site->store, &site->uploads, e) < 0 ||
+        (settings->auth && qn_auth_new(settings->htpasswd, root, QN_STR("quench"), &site->auth, e) < 0) ||
         qn_overrides_new(site, &site->overrides, e) < 0 || start_threads(site, e) < 0) {
         qn_site_close(site);
         return -1;
@@ -159,6 +160,7 @@ void qn_site_close(struct qn_site *site)
     qn_client_free(site->client);
     qn_workers_free(site->workers);
     qn_overrides_free(site->overrides);
+    qn_auth_free(site->auth);
     qn_index_close(site->index);
     qn_uploads_close(site->uploads);
     qn_store_close(site->store);

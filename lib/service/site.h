@@ -2,6 +2,7 @@
 #ifndef QN_SERVICE_SITE_H
 #define QN_SERVICE_SITE_H
 
+#include "auth.h"
 #include "derive.h"
 #include "route.h"
 #include "settings.h"
@@ -48,6 +49,7 @@ struct qn_site {
     size_t queued_jobs;
     struct qn_job *live; /* jobs that have not ended */
     struct qn_overrides *overrides;
+    struct qn_auth *auth;            /* NULL without `auth` in the configuration */
     atomic_uint_fast64_t generation; /* see qn_site_generation() */
 };
 

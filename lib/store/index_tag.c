@@ -252,7 +252,7 @@ int qn_index_untag(struct qn_tx *tx, const char *repo, const struct qn_digest *d
     return 0;
 }
 
-/* --- holds ------------------------------------------------------------------------------------------------------ */
+/* --- holds -------------------------------------------------------------------------------------------------------- */
 
 int qn_index_hold_put(struct qn_tx *tx, const struct qn_row_hold *row, struct qn_err *e)
 {

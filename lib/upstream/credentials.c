@@ -54,64 +54,6 @@ int qn_basic_decode(struct qn_str base64, struct qn_login *out, struct qn_err *e
     return 0;
 }
 
-/* --- docker's config.json ----------------------------------------------------------------------------------------- */
-
-static json_t *find_auth(const struct qn_registry *r, json_t *auths)
-{
-    QN_CLEANUP(qn_origin_fini) struct qn_origin o = {0};
-    struct qn_err ignored;
-    char key[600];
-    json_t *found = json_object_get(auths, r->name);
-
-    if (!found && strcmp(r->name, "docker.io") == 0)
-        found = json_object_get(auths, "https://index.docker.io/v1/");
-    if (!found)
-        found = json_object_get(auths, r->url);
-    if (!found && qn_origin_of(r->url, true, &o, &ignored) == 0) {
-        found = json_object_get(auths, o.host);
-        snprintf(key, sizeof key, "%s:%s", o.host, o.port);
-        if (!found)
-            found = json_object_get(auths, key);
-    }
-    return found;
-}
-
-static int from_docker_config(const struct qn_registry *r, struct qn_login *out, struct qn_err *e)
-{
-    qn_auto_buf struct qn_buf b = {0};
-    qn_auto_json json_t *j = NULL;
-    json_t *auths;
-    struct qn_str auth, user, password, identity;
-
-    qn_buf_init(&b, CONFIG_MAX);
-    if (qn_file_read(r->cred.path, &b, e) < 0)
-        return -1;
-    if (qn_json_parse(qn_buf_view(&b), CONFIG_MAX, &j, e) < 0 || qn_json_object_opt(j, "auths", &auths, e) < 0)
-        return qn_err_wrap(e, "%s", r->cred.path);
-    json_t *entry = find_auth(r, auths);
-    if (!entry) {
-        if (json_object_get(j, "credsStore") || json_object_get(json_object_get(j, "credHelpers"), r->name))
-            return qn_fail(e, QN_E_UNSUPPORTED,
-                           "%s: credential helpers are not run from docker's configuration; use credentials.command",
-                           r->cred.path);
-        return 0; /* anonymous */
-    }
-    if (qn_json_str_opt(entry, "auth", &auth, e) < 0 || qn_json_str_opt(entry, "username", &user, e) < 0 ||
-        qn_json_str_opt(entry, "password", &password, e) < 0 ||
-        qn_json_str_opt(entry, "identitytoken", &identity, e) < 0)
-        return qn_err_wrap(e, "%s", r->cred.path);
-    if (auth.n && qn_basic_decode(auth, out, e) < 0)
-        return qn_err_wrap(e, "%s", r->cred.path);
-    if (!out->password && password.n) {
-        out->username = qn_xstrndup(user);
-        out->password = qn_xstrndup(password);
-    }
-    if (identity.n)
-        out->identity = qn_xstrndup(identity);
-    explicit_bzero(b.p, b.n);
-    return 0;
-}
-
 /* --- a command ---------------------------------------------------------------------------------------------------- */
 
 int qn_credentials_parse(struct qn_str text, const char *username, struct qn_login *out, struct qn_err *e)
@@ -154,14 +96,25 @@ int qn_credentials_parse(struct qn_str text, const char *username, struct qn_log
     return 0;
 }
 
-static int spawn(const struct qn_registry *r, int out_fd, pid_t *pid, struct qn_err *e)
+/* A program that prints credentials. */
+struct program {
+    const char *const *argv;
+    int input;            /* its standard input; -1: none */
+    unsigned timeout;     /* seconds; 0: 10 */
+    const char *username; /* for programs that print a password alone; may be NULL */
+};
+
+static int spawn(const struct program *p, int out_fd, pid_t *pid, struct qn_err *e)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     sigset_t none, all;
 
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (p->input >= 0)
+        posix_spawn_file_actions_adddup2(&files, p->input, STDIN_FILENO);
+    else
+        posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&files, out_fd, STDOUT_FILENO);
     posix_spawnattr_init(&attr);
     sigemptyset(&none);
@@ -170,11 +123,11 @@ static int spawn(const struct qn_registry *r, int out_fd, pid_t *pid, struct qn_
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setpgroup(&attr, 0);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-    int rc = posix_spawnp(pid, r->cred.argv[0], &files, &attr, (char *const *)(uintptr_t)r->cred.argv, environ);
+    int rc = posix_spawnp(pid, p->argv[0], &files, &attr, (char *const *)(uintptr_t)p->argv, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attr);
     if (rc != 0)
-        return qn_err_set(e, QN_E_CONFIG, rc, __FILE__, __LINE__, "%s: %s", r->cred.argv[0], strerror(rc));
+        return qn_err_set(e, QN_E_CONFIG, rc, __FILE__, __LINE__, "%s: %s", p->argv[0], strerror(rc));
     return 0;
 }
 
@@ -218,20 +171,20 @@ static int reap(pid_t pid, int64_t deadline, int *status, struct qn_err *e)
     }
 }
 
-static int from_command(const struct qn_registry *r, struct qn_login *out, struct qn_err *e)
+static int run(const struct program *p, struct qn_login *out, struct qn_err *e)
 {
     qn_auto_buf struct qn_buf b = {0};
     int ends[2], status = 0;
     pid_t pid;
-    int64_t deadline = qn_time_mono_ms() + (int64_t)(r->cred.timeout ? r->cred.timeout : 10) * 1000;
+    int64_t deadline = qn_time_mono_ms() + (int64_t)(p->timeout ? p->timeout : 10) * 1000;
 
     qn_buf_init(&b, OUTPUT_MAX);
-    if (!r->cred.argv[0])
+    if (!p->argv[0])
         return qn_fail(e, QN_E_CONFIG, "an empty command");
     if (pipe2(ends, O_CLOEXEC) < 0)
         return qn_fail_errno(e, QN_E_IO, "pipe");
     qn_auto_close int in = ends[0], child = ends[1];
-    if (spawn(r, child, &pid, e) < 0)
+    if (spawn(p, child, &pid, e) < 0)
         return -1;
     qn_close_cleanup(&child);
     int rc = read_until(in, deadline, &b, e);
@@ -241,16 +194,111 @@ static int from_command(const struct qn_registry *r, struct qn_login *out, struc
         kill(-pid, SIGKILL);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             ;
-        return qn_err_wrap(e, "%s", r->cred.argv[0]);
+        return qn_err_wrap(e, "%s", p->argv[0]);
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return qn_fail(e, QN_E_CONFIG, "%s: %s %d", r->cred.argv[0],
-                       WIFEXITED(status) ? "exit status" : "ended by signal",
+        return qn_fail(e, QN_E_CONFIG, "%s: %s %d", p->argv[0], WIFEXITED(status) ? "exit status" : "ended by signal",
                        WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-    rc = qn_credentials_parse(qn_buf_view(&b), r->cred.username, out, e);
+    rc = qn_credentials_parse(qn_buf_view(&b), p->username, out, e);
     if (b.p)
         explicit_bzero(b.p, b.n);
-    return rc < 0 ? qn_err_wrap(e, "%s", r->cred.argv[0]) : 0;
+    return rc < 0 ? qn_err_wrap(e, "%s", p->argv[0]) : 0;
+}
+
+static int from_command(const struct qn_registry *r, struct qn_login *out, struct qn_err *e)
+{
+    struct program p = {r->cred.argv, -1, r->cred.timeout, r->cred.username};
+    return run(&p, out, e);
+}
+
+/* --- docker's config.json ----------------------------------------------------------------------------------------- */
+
+static json_t *find_auth(const struct qn_registry *r, json_t *auths)
+{
+    QN_CLEANUP(qn_origin_fini) struct qn_origin o = {0};
+    struct qn_err ignored;
+    char key[600];
+    json_t *found = json_object_get(auths, r->name);
+
+    if (!found && strcmp(r->name, "docker.io") == 0)
+        found = json_object_get(auths, "https://index.docker.io/v1/");
+    if (!found)
+        found = json_object_get(auths, r->url);
+    if (!found && qn_origin_of(r->url, true, &o, &ignored) == 0) {
+        found = json_object_get(auths, o.host);
+        snprintf(key, sizeof key, "%s:%s", o.host, o.port);
+        if (!found)
+            found = json_object_get(auths, key);
+    }
+    return found;
+}
+
+/* The helper that keeps a registry's password, and the name that it knows the registry by; NULL: none is named. */
+static const char *find_helper(const struct qn_registry *r, const json_t *config, const char **server)
+{
+    json_t *each = json_object_get(config, "credHelpers");
+    const char *name = json_string_value(json_object_get(each, r->name));
+
+    *server = r->name;
+    if (strcmp(r->name, "docker.io") == 0) {
+        *server = "https://index.docker.io/v1/";
+        if (!name)
+            name = json_string_value(json_object_get(each, *server));
+    }
+    return name ? name : json_string_value(json_object_get(config, "credsStore"));
+}
+
+/* Runs docker-credential-NAME as docker does (docker-credential-helpers, "get"): the server goes in, JSON comes out. */
+static int from_helper(const char *name, const char *server, struct qn_login *out, struct qn_err *e)
+{
+    qn_auto_free char *command = qn_xasprintf("docker-credential-%s", name);
+    const char *const argv[] = {command, "get", NULL};
+    int ends[2];
+
+    for (const char *c = name; *c; c++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c))
+            return qn_fail(e, QN_E_CONFIG, "credential helper \"%s\": not a name", QN_Q(qn_str_c(name)));
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return qn_fail_errno(e, QN_E_IO, "pipe");
+    qn_auto_close int read_end = ends[0], write_end = ends[1];
+    if (qn_fd_write(write_end, server, strlen(server), e) < 0) /* fits into the pipe */
+        return -1;
+    qn_close_cleanup(&write_end);
+    struct program p = {argv, read_end, 0, NULL};
+    return run(&p, out, e);
+}
+
+static int from_docker_config(const struct qn_registry *r, struct qn_login *out, struct qn_err *e)
+{
+    qn_auto_buf struct qn_buf b = {0};
+    qn_auto_json json_t *j = NULL;
+    json_t *auths;
+    struct qn_str auth, user, password, identity;
+
+    qn_buf_init(&b, CONFIG_MAX);
+    if (qn_file_read(r->cred.path, &b, e) < 0)
+        return -1;
+    if (qn_json_parse(qn_buf_view(&b), CONFIG_MAX, &j, e) < 0 || qn_json_object_opt(j, "auths", &auths, e) < 0)
+        return qn_err_wrap(e, "%s", r->cred.path);
+    json_t *entry = find_auth(r, auths);
+    if (json_object_size(entry) == 0) { /* docker leaves an empty one where a helper keeps the password */
+        const char *server, *helper = find_helper(r, j, &server);
+        return helper ? from_helper(helper, server, out, e) : 0; /* 0: anonymous */
+    }
+    if (qn_json_str_opt(entry, "auth", &auth, e) < 0 || qn_json_str_opt(entry, "username", &user, e) < 0 ||
+        qn_json_str_opt(entry, "password", &password, e) < 0 ||
+        qn_json_str_opt(entry, "identitytoken", &identity, e) < 0)
+        return qn_err_wrap(e, "%s", r->cred.path);
+    if (auth.n && qn_basic_decode(auth, out, e) < 0)
+        return qn_err_wrap(e, "%s", r->cred.path);
+    if (!out->password && password.n) {
+        out->username = qn_xstrndup(user);
+        out->password = qn_xstrndup(password);
+    }
+    if (identity.n)
+        out->identity = qn_xstrndup(identity);
+    explicit_bzero(b.p, b.n);
+    return 0;
 }
 
 int qn_credentials_get(const struct qn_registry *r, struct qn_login *out, struct qn_err *e)

@@ -75,7 +75,7 @@ START_TEST(reserved_keys)
     struct qn_err e;
 
     refused("webhooks: [{url: x}]\n", QN_E_NOT_BUILT, "q.yaml:1:11: not built yet: webhooks");
-    refused("auth: {htpasswd: /x}\n", QN_E_NOT_BUILT, "q.yaml:1:18: not built yet: auth.htpasswd");
+    refused("auth: {token: {realm: x}}\n", QN_E_NOT_BUILT, "q.yaml:1:15: not built yet: auth.token");
     refused("storage: {index: postgresql://x}\n", QN_E_NOT_BUILT, "q.yaml:1:18: not built yet: storage.index");
     refused("policies: [{patch: on}]\n", QN_E_NOT_BUILT, "q.yaml:1:20: not built yet: policies[].patch");
     refused("policies: [{rules: {trust-store: on}}]\n", QN_E_NOT_BUILT,
