@@ -24,8 +24,8 @@ struct qn_target {
  * Refused (MALFORMED): control bytes, blanks, bytes over 0x7e, fragments, "//", "." and ".." as path components, "%"
  * that is not followed by two hex digits or that stands for "/", "%", "\", a control byte or a byte over 0x7e, any
  * "%" at all below /v2 (names there need none), a query key other than "tag" and "scope" that appears twice, more than
- * QN_QUERY_MAX keys, more than QN_TARGET_MAX bytes. In a query "+" is a blank, and bytes over 0x7e may be encoded if they are
- * UTF-8. */
+ * QN_QUERY_MAX keys, more than QN_TARGET_MAX bytes. In a query "+" is a blank, and bytes over 0x7e may be encoded if
+ * they are UTF-8. */
 int qn_target_parse(struct qn_str raw, char *storage, struct qn_target *out, struct qn_err *e) QN_MUST_CHECK;
 /* Every value of a query key, in order; stops when `each` returns false. */
 void qn_target_query_each(const struct qn_target *t, const char *key, bool (*each)(void *arg, struct qn_str value),

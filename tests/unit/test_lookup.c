@@ -63,7 +63,7 @@ START_TEST(every_node)
 }
 END_TEST
 
-/* The first directory of PATH with a file of that name, however often it is named; links count when they lead to one. */
+/* The first directory of PATH with a file of that name, however often it is named; links count if they lead to one. */
 START_TEST(commands)
 {
     auto_fixture f = {0};
