@@ -2,7 +2,7 @@
 """Benchmarks as ratios against peers in the same interleaved run: Debian's docker-registry and distribution 3 as
 proxies of the same upstream, nginx as a file server. CPU seconds are those of the server's processes, workers included.
 
-Usage: run.py [SECTION ...], sections: engine cold many warm blob memory harden. Everything listens on loopback.
+Usage: run.py [SECTION ...], sections: engine cold many warm blob push memory harden. Everything listens on loopback.
 BENCH_ROUNDS says how often each is measured."""
 import http.client
 import json
@@ -295,6 +295,52 @@ class Bench:
         server.stop()
         nginx.stop()
 
+    def push(self):
+        print("pushes of blobs of 300 MB, in one PUT and in one PATCH without a length")
+        with open(os.path.join(self.work, "content"), "wb") as f:
+            f.write(os.urandom(300_000_000))
+        digest = "sha256:" + subprocess.run(["sha256sum", f.name], capture_output=True, text=True,
+                                            check=True).stdout.split()[0]
+        rules = [{"who": ["*"], "actions": ["pull", "push", "delete"]}]
+        servers = {"quench": Quench(self.directory(), self.upstream.port, local=[{"name": "bench"}],
+                                    auth={"rules": rules}, log={"level": "warn"})}
+        for kind, binary in (("docker-registry 2.8", "docker-registry"), ("distribution 3", distribution3())):
+            if binary:
+                servers[kind] = Registry(self.directory(), binary)
+        used, walls = {}, {}
+        for number in range(ROUNDS):
+            for kind, server in servers.items():
+                port = getattr(server, "registry", None) or server.port
+                repository = f"bench/r{number}"
+                for method in ("PUT", "PATCH"):
+                    location = request(port, f"/v2/{repository}{method.lower()}/blobs/uploads/", "POST")
+                    location = location.headers["location"].split(f":{port}", 1)[-1]
+                    mark = "&" if "?" in location else "?"
+                    before, started = cpu(server.process.pid), time.monotonic()
+                    if method == "PATCH":
+                        out = self.send(port, "PATCH", location, f.name, "-H", "Transfer-Encoding: chunked")
+                        location = out.split("ocation: ")[1].split()[0].split(f":{port}", 1)[-1]
+                        mark = "&" if "?" in location else "?"
+                        request(port, f"{location}{mark}digest={digest}", "PUT")
+                    else:
+                        self.send(port, "PUT", f"{location}{mark}digest={digest}", f.name)
+                    assert request(port, f"/v2/{repository}{method.lower()}/blobs/{digest}", "HEAD").status == 200
+                    walls.setdefault((kind, method), []).append(time.monotonic() - started)
+                    used.setdefault((kind, method), []).append((cpu(server.process.pid) - before) / 0.3)
+        for kind, method in used:
+            ours, peer = (statistics.median(used[k, method]) for k in (kind, "docker-registry 2.8"))
+            wall = statistics.median(walls[kind, method])
+            print(f"  {method:6} {kind:20} CPU {ours:5.2f} s/GB, wall {wall:5.2f} s   "
+                  f"CPU {ours / peer:.2f}x docker-registry 2.8")
+        for server in servers.values():
+            server.stop()
+
+    @staticmethod
+    def send(port, method, path, file, *options):
+        return subprocess.run(["curl", "-sS", "-i", "-X", method, "-H", "Expect:", "-H",
+                               "Content-Type: application/octet-stream", *options, "-T", file,
+                               f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
+
     def memory(self):
         print("memory while serving")
         server, port, prefix = self.start("quench")
@@ -354,7 +400,7 @@ class Bench:
 
 def main():
     sections = {"cold": Bench.cold, "many": Bench.many, "warm": Bench.warm, "blob": Bench.blob_section,
-                "memory": Bench.memory, "harden": Bench.harden}
+                "push": Bench.push, "memory": Bench.memory, "harden": Bench.harden}
     wanted = sys.argv[1:] or ["engine"] + list(sections)
     if "engine" in wanted:
         engine_times.run(ROUNDS)

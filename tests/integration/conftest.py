@@ -83,7 +83,7 @@ def blob_bytes(layout, digest):
 class Registry(Process):
     """Debian's docker-registry, the ordinary upstream."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, binary="docker-registry"):
         self.port = free_port()
         os.makedirs(directory, exist_ok=True)
         config = os.path.join(directory, "registry.yml")
@@ -91,7 +91,7 @@ class Registry(Process):
             yaml.safe_dump({"version": 0.1, "storage": {"filesystem": {"rootdirectory": directory + "/data"},
                                                         "delete": {"enabled": True}},
                             "http": {"addr": f"127.0.0.1:{self.port}"}, "log": {"level": "info"}}, f)
-        super().__init__(["docker-registry", "serve", config], directory + "/log")
+        super().__init__([binary, "serve", config], directory + "/log")
         wait_for("the upstream registry's start", lambda: answers(self.port))
 
     def push(self, layout, descriptor, name):
