@@ -253,13 +253,20 @@ void qn_push_release(struct qn_push *p)
 
 bool qn_push_wait(struct qn_push *p, void (*wake)(void *arg), void *arg)
 {
+    void (*before)(void *) = NULL;
+    void *waiter = NULL;
+
     pthread_mutex_lock(&p->site->lock);
     bool waits = !p->done;
     if (waits) {
+        before = p->wake;
+        waiter = p->arg;
         p->wake = wake;
         p->arg = arg;
     }
     pthread_mutex_unlock(&p->site->lock);
+    if (before)
+        before(waiter);
     return waits;
 }
 

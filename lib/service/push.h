@@ -57,7 +57,8 @@ struct qn_push;
 int qn_push_start(struct qn_site *site, const struct qn_push_request *rq, struct qn_push **out,
                   struct qn_err *e) QN_MUST_CHECK;
 void qn_push_release(struct qn_push *p); /* NULL is fine */
-/* Arranges for `wake` to be called once when it is done; false (and nothing arranged) when it is. One waiter. */
+/* Arranges for `wake` to be called once when it is done; false (and nothing arranged) when it is. One waiter: an
+ * earlier one is woken now. */
 bool qn_push_wait(struct qn_push *p, void (*wake)(void *arg), void *arg);
 /* The result when done, or NULL. */
 const struct qn_push_result *qn_push_result(struct qn_push *p);
