@@ -259,6 +259,13 @@ struct source {
     char repo[QN_ROW_REPO];
 };
 
+/* By the rules and, where a token was shown, within what it is for. `spelled` is the name that tokens know. */
+static bool may_read(const struct qn_exchange *x, const struct qn_http_request *r, struct qn_str repository,
+                     struct qn_str spelled)
+{
+    return qn_exchange_could(x, r, repository, QN_PULL) && (!x->access || qn_token_covers(x->access, spelled, "pull"));
+}
+
 /* A repository that shows the blob and that the caller may read. */
 static bool readable(void *arg, const struct qn_row_link *row)
 {
@@ -267,7 +274,7 @@ static bool readable(void *arg, const struct qn_row_link *row)
 
     if (qn_str_starts(name, QN_STR("build/")))
         name = qn_str_from(name, 6);
-    if (row->kind == QN_LINK_BLOB && qn_exchange_could(s->x, s->r, name, QN_PULL))
+    if (row->kind == QN_LINK_BLOB && may_read(s->x, s->r, name, qn_str_c(row->repo)))
         snprintf(s->repo, sizeof s->repo, "%s", row->repo);
     return s->repo[0] == '\0';
 }
@@ -284,7 +291,7 @@ static bool find_source(struct qn_exchange *x, struct qn_http_request *r, const 
     qn_auto_read struct qn_tx *tx = NULL;
 
     if (given && (qn_route(x->server->settings, false, from, QN_STR(""), &route, &e) < 0 ||
-                  !qn_exchange_could(x, r, qn_str_c(route.name), QN_PULL)))
+                  !may_read(x, r, qn_str_c(route.name), from)))
         return false;
     if (given)
         snprintf(s.repo, sizeof s.repo, "%s", route.repo);
