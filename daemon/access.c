@@ -196,6 +196,24 @@ bool qn_exchange_may(struct qn_exchange *x, struct qn_http_request *r, enum qn_a
     return false;
 }
 
+enum qn_also qn_exchange_also(const struct qn_exchange *x, const struct qn_http_request *r, struct qn_str repository,
+                              struct qn_str spelled)
+{
+    if (!qn_exchange_could(x, r, repository, QN_PULL))
+        return QN_ALSO_NOT;
+    return !x->access || qn_token_covers(x->access, spelled, "pull") ? QN_ALSO : QN_ALSO_ASK;
+}
+
+void qn_exchange_ask_also(struct qn_exchange *x, struct qn_http_request *r, struct qn_str spelled)
+{
+    char scope[2 * QN_NAME_MAX + 128];
+
+    scope_of(x, QN_PUSH, scope, sizeof scope);
+    size_t n = strlen(scope);
+    snprintf(scope + n, sizeof scope - n, " repository:%.*s:pull", QN_FMT(spelled));
+    challenge(x, r, scope, "insufficient_scope", "the token does not let the blob be read where it is");
+}
+
 bool qn_exchange_may_list(struct qn_exchange *x, struct qn_http_request *r)
 {
     if (!qn_exchange_guarded(x, r))

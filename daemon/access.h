@@ -15,6 +15,13 @@ bool qn_exchange_may(struct qn_exchange *x, struct qn_http_request *r, enum qn_a
  * qn_exchange_may() or needs none; answers nothing. */
 bool qn_exchange_could(const struct qn_exchange *x, const struct qn_http_request *r, struct qn_str repository,
                        enum qn_action action);
+/* Whether a request that passed qn_exchange_may() may read another repository as well: by the rules, and by its token
+ * where it has one. `spelled` is the name that a token is asked for with. */
+enum qn_also { QN_ALSO_NOT, QN_ALSO, QN_ALSO_ASK /* by the rules, but the token is not for it */ };
+enum qn_also qn_exchange_also(const struct qn_exchange *x, const struct qn_http_request *r, struct qn_str repository,
+                              struct qn_str spelled);
+/* Challenges for a token that is for both: pushing here and reading there. */
+void qn_exchange_ask_also(struct qn_exchange *x, struct qn_http_request *r, struct qn_str spelled);
 /* Whether the request may see lists of what it may read. */
 bool qn_exchange_may_list(struct qn_exchange *x, struct qn_http_request *r);
 /* Whether somebody is known behind the request, if only by an anonymous token; challenges when not. */

@@ -256,17 +256,11 @@ static void finish(struct qn_exchange *x, struct qn_http_request *r, const struc
 struct source {
     struct qn_exchange *x;
     struct qn_http_request *r;
+    enum qn_also may;
     char repo[QN_ROW_REPO];
 };
 
-/* By the rules and, where a token was shown, within what it is for. `spelled` is the name that tokens know. */
-static bool may_read(const struct qn_exchange *x, const struct qn_http_request *r, struct qn_str repository,
-                     struct qn_str spelled)
-{
-    return qn_exchange_could(x, r, repository, QN_PULL) && (!x->access || qn_token_covers(x->access, spelled, "pull"));
-}
-
-/* A repository that shows the blob and that the caller may read. */
+/* A repository that shows the blob and that the caller may read; else one that he could with another token. */
 static bool readable(void *arg, const struct qn_row_link *row)
 {
     struct source *s = arg;
@@ -274,32 +268,41 @@ static bool readable(void *arg, const struct qn_row_link *row)
 
     if (qn_str_starts(name, QN_STR("build/")))
         name = qn_str_from(name, 6);
-    if (row->kind == QN_LINK_BLOB && may_read(s->x, s->r, name, qn_str_c(row->repo)))
+    if (row->kind != QN_LINK_BLOB)
+        return true;
+    enum qn_also may = qn_exchange_also(s->x, s->r, name, qn_str_c(row->repo));
+    if (may == QN_ALSO || (may == QN_ALSO_ASK && s->may == QN_ALSO_NOT)) {
+        s->may = may;
         snprintf(s->repo, sizeof s->repo, "%s", row->repo);
-    return s->repo[0] == '\0';
+    }
+    return s->may != QN_ALSO;
 }
 
-/* Where a mount takes the blob from; false when there is no such place: then an upload is started instead. */
-static bool find_source(struct qn_exchange *x, struct qn_http_request *r, const struct qn_digest *d,
-                        char out[QN_ROW_REPO])
+/* Where a mount takes the blob from. QN_ALSO_NOT: an upload is started instead; QN_ALSO_ASK: answered. */
+static enum qn_also find_source(struct qn_exchange *x, struct qn_http_request *r, const struct qn_digest *d,
+                                char out[QN_ROW_REPO])
 {
-    struct source s = {.x = x, .r = r};
-    struct qn_str from;
+    struct source s = {.x = x, .r = r, .may = QN_ALSO_NOT};
+    struct qn_str from = QN_STR("");
     struct qn_route route;
     struct qn_err e;
-    bool given = qn_http_query(r, "from", &from) && from.n;
-    qn_auto_read struct qn_tx *tx = NULL;
 
-    if (given && (qn_route(x->server->settings, false, from, QN_STR(""), &route, &e) < 0 ||
-                  !may_read(x, r, qn_str_c(route.name), from)))
-        return false;
-    if (given)
-        snprintf(s.repo, sizeof s.repo, "%s", route.repo);
-    else if (qn_index_read(x->server->site->index, &tx, &e) < 0 ||
-             qn_index_links_of(tx, d, "", 1000, readable, &s, &e) < 0)
-        qn_log_err(QN_LOG_ERROR, "index not readable", &e, NULL);
+    if (qn_http_query(r, "from", &from) && from.n) {
+        if (qn_route(x->server->site->settings, false, from, QN_STR(""), &route, &e) == 0) {
+            s.may = qn_exchange_also(x, r, qn_str_c(route.name), from);
+            snprintf(s.repo, sizeof s.repo, "%s", route.repo);
+        }
+    } else {
+        qn_auto_read struct qn_tx *tx = NULL;
+        if (qn_index_read(x->server->site->index, &tx, &e) < 0 ||
+            qn_index_links_of(tx, d, "", 1000, readable, &s, &e) < 0)
+            qn_log_err(QN_LOG_ERROR, "index not readable", &e, NULL);
+        from = qn_str_c(s.repo);
+    }
+    if (s.may == QN_ALSO_ASK)
+        qn_exchange_ask_also(x, r, from);
     snprintf(out, QN_ROW_REPO, "%s", s.repo);
-    return s.repo[0] != '\0';
+    return s.may;
 }
 
 /* Mounts; false when that cannot be done and an upload is to be started. */
@@ -313,10 +316,10 @@ static bool mount_blob(struct qn_exchange *x, struct qn_http_request *r)
         return false;
     struct qn_push_request *rq = qn_push_request_new(x, QN_PUSH_MOUNT);
     rq->digest = d;
-    bool source = x->push || find_source(x, r, &d, rq->from);
-    const struct qn_push_result *result = source ? qn_push_await(x, r, rq) : NULL;
+    enum qn_also may = x->push ? QN_ALSO : find_source(x, r, &d, rq->from);
+    const struct qn_push_result *result = may == QN_ALSO ? qn_push_await(x, r, rq) : NULL;
     free(rq);
-    if (!source || (result && !result->mounted))
+    if (may == QN_ALSO_NOT || (result && !result->mounted))
         return false;
     if (result)
         respond_created(x, r, &d);
