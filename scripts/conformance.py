@@ -2,8 +2,9 @@
 """make conformance: the OCI distribution specification's own tests, everything enabled, against a real `quench serve`.
 
 Builds the newest github.com/opencontainers/distribution-spec/conformance that the Go module proxy gives (Go 1.24 or
-newer), runs it in a repository with sparse: true, where all of it must pass, and in one with the default, where only
-manifests that name missing content may be refused. Exit status 77: the tests cannot be had here."""
+newer), runs it in a repository with sparse: true, for anybody and behind a login, where all of it must pass, and in one
+with the default, where only manifests that name missing content may be refused. Exit status 77: the tests cannot be had
+here."""
 import collections
 import http.client
 import os
@@ -62,15 +63,23 @@ def free_port():
         return s.getsockname()[1]
 
 
-def serve(directory):
+# "secret", only ever in a directory that goes with the run
+HTPASSWD = "ci:$2b$06$.j7HFGyi5mfuo469BqVkMusG.mtwHmsQs34maEQF1gGnBPubfcMs2\n"
+
+
+def serve(directory, login):
+    os.makedirs(directory)
     port = free_port()
-    config = os.path.join(directory, "quench.yaml")
+    config, users = os.path.join(directory, "quench.yaml"), os.path.join(directory, "htpasswd")
+    with open(users, "w") as f:
+        f.write(HTPASSWD)
+    who = f'htpasswd: {users}, rules: [{{who: [ci]' if login else 'rules: [{who: ["*"]'
     with open(config, "w") as f:
         f.write(f"""
 listen: {{registry: ["127.0.0.1:{port}"], mirror: [], admin: []}}
 storage: {{root: {directory}/root}}
 local: [{{name: sparse, sparse: true}}, {{name: dense}}]
-auth: {{rules: [{{who: ["*"], actions: [pull, push, delete]}}]}}
+auth: {{{who}, actions: [pull, push, delete]}}]}}
 """)
     log = open(os.path.join(directory, "log"), "wb")
     process = subprocess.Popen([QUENCH, "serve", "-c", config], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -78,7 +87,7 @@ auth: {{rules: [{{who: ["*"], actions: [pull, push, delete]}}]}}
         try:
             c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             c.request("GET", "/v2/")
-            if c.getresponse().status == 200:
+            if c.getresponse().status in (200, 401):
                 return process, port
         except OSError:
             time.sleep(0.1)
@@ -86,12 +95,14 @@ auth: {{rules: [{{who: ["*"], actions: [pull, push, delete]}}]}}
     sys.exit(f"conformance: quench does not answer; its log is {directory}/log")
 
 
-def run(binary, directory, port, name):
+def run(binary, directory, port, name, login):
     """Every test's status by its name."""
     results = os.path.join(directory, name)
     os.makedirs(results)
     env = {**os.environ, "OCI_RESULTS_DIR": results, "OCI_VERSION": "dev", "OCI_REGISTRY": f"127.0.0.1:{port}",
            "OCI_TLS": "disabled", "OCI_REPO1": f"{name}/one", "OCI_REPO2": f"{name}/two", "OCI_LOG": "error"}
+    if login:
+        env.update({"OCI_USERNAME": "ci", "OCI_PASSWORD": "secret"})
     env.update({f"OCI_API_{a}": "true" for a in APIS})
     env.update({f"OCI_DATA_{d}": "true" for d in DATA})
     for name_of in ("OCI_FILTER_TEST", "OCI_CONFIGURATION"):
@@ -104,30 +115,33 @@ def run(binary, directory, port, name):
     return tests, {k: int(v) for k, v in totals.items()}
 
 
+def check(binary, directory, name, login):
+    """One run against a server of its own; False when something is not as it should be."""
+    process, port = serve(directory, login)
+    try:
+        tests, totals = run(binary, directory, port, name, login)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    status = collections.Counter(s for _, s in tests)
+    wrong = [n for n, s in tests if s != "passed" and not (name == "dense" and "/sparse/" in n)]
+    print(f"sparse: {'true ' if name == 'sparse' else 'false'} {'login' if login else 'no login':8}  " +
+          ", ".join(f"{totals.get(k, 0)} {k.lower()}" for k in ("Total", "Pass", "FAIL", "Error", "Skip", "Disabled")) +
+          f"; single tests: {status['passed']} of {len(tests)} passed")
+    for n in wrong:
+        print(f"  not passed: {n}")
+    return bool(tests) and not wrong and totals.get("Disabled", 1) == 0 and totals.get("Skip", 1) == 0
+
+
 def main():
     version, binary = build()
     print(f"{MODULE} {version}")
-    bad = False
     with tempfile.TemporaryDirectory(prefix="quench-conformance-") as directory:
-        process, port = serve(directory)
-        try:
-            for name in ("sparse", "dense"):
-                tests, totals = run(binary, directory, port, name)
-                status = collections.Counter(s for _, s in tests)
-                wrong = [n for n, s in tests if s != "passed" and not (name == "dense" and "/sparse/" in n)]
-                bad = bad or bool(wrong) or not tests or totals.get("Disabled", 1) or totals.get("Skip", 1)
-                print(f"sparse: {'true ' if name == 'sparse' else 'false'}  " +
-                      ", ".join(f"{totals.get(k, 0)} {k.lower()}" for k in ("Total", "Pass", "FAIL", "Error", "Skip",
-                                                                          "Disabled")) +
-                      f"; single tests: {status['passed']} of {len(tests)} passed")
-                for n in wrong:
-                    print(f"  not passed: {n}")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-    print("conformance: " + ("FAILED" if bad else "passed; of sparse: false only manifests that name missing content "
-                                                  "were refused, as they should be"))
-    return 1 if bad else 0
+        good = [check(binary, os.path.join(directory, f"{n}"), name, login)
+                for n, (name, login) in enumerate((("sparse", False), ("sparse", True), ("dense", False)))]
+    print("conformance: " + ("passed; of sparse: false only manifests that name missing content were refused, as they "
+                             "should be" if all(good) else "FAILED"))
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
