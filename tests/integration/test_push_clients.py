@@ -127,6 +127,21 @@ def test_skopeo_copies_an_index_there_and_back(daemon, source, tmp_path):
     assert Client(daemon.registry, "apps/skopeo").get("1").status == 404
 
 
+def test_containerd(daemon, source, work, tmp_path):
+    name = f"127.0.0.1:{daemon.registry}/apps/containerd"
+    copy(f"oci:{source}:small", f"docker://{name}:1")
+    c = engines.Containerd(os.path.join(work, "containerd-push"), f"http://127.0.0.1:{daemon.mirror}")
+    try:
+        for args in (("pull", f"{name}:1"), ("tag", f"{name}:1", f"{name}-copy:1"), ("push", f"{name}-copy:1")):
+            r = c.ctr("images", args[0], *([] if args[0] == "tag" else ["--plain-http"]), *args[1:], check=False)
+            assert r.returncode == 0, (args, r.stdout + r.stderr)
+    finally:
+        c.stop()
+    digests = [Client(daemon.registry, r).get("1").headers["docker-content-digest"]
+               for r in ("apps/containerd", "apps/containerd-copy")]
+    assert digests[0] == digests[1]
+
+
 def test_crane(daemon, source):
     crane = tool("crane")
     name = f"127.0.0.1:{daemon.registry}/apps/crane"
