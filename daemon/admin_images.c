@@ -11,6 +11,7 @@ struct known {
     struct qn_row_hold hold;
     bool held;
     enum qn_approval_state approval;
+    bool passed; /* what the tag serves is the source as it is */
     struct qn_row_tag tag;
     bool has_tag;
     struct qn_row_manifest manifest;
@@ -21,6 +22,8 @@ static int look_up(struct qn_exchange *x, struct qn_subject *s, const struct qn_
                    struct qn_err *e)
 {
     qn_auto_read struct qn_tx *tx = NULL;
+    struct qn_row_served served;
+    bool found;
 
     if (qn_index_read(x->server->site->index, &tx, e) < 0)
         return -1;
@@ -36,6 +39,9 @@ static int look_up(struct qn_exchange *x, struct qn_subject *s, const struct qn_
         qn_index_hold_get(tx, s->route.repo, s->tag, &k->hold, &k->held, e) < 0)
         return -1;
     s->source = k->tag.digest;
+    if (qn_index_served_latest(tx, s->route.repo, s->tag, &served, &found, e) < 0)
+        return -1;
+    k->passed = found && qn_digest_eq(&served.served, &s->source);
     snprintf(s->media_type, sizeof s->media_type, "%s", k->tag.media_type);
     return 0;
 }
@@ -46,6 +52,8 @@ static const char *state_word(const struct qn_subject *s, const struct known *k,
         return "unknown";
     if (s->policy->mode != QN_MODE_ENFORCE || (s->route.local && !s->route.local->harden_on_push))
         return "original";
+    if (!found && k->passed)
+        return "original"; /* an artifact, for one */
     if (!found && s->route.local)
         return "hardening";
     if (!found)

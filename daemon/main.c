@@ -18,7 +18,7 @@ static const struct {
 };
 
 /* Commands of the contract that a later version brings. */
-static const char *const reserved[] = {"advisories", "pin", "ctl", "gc", "scrub"};
+static const char *const reserved[] = {"advisories", "pin", "gc", "scrub"};
 
 static bool named(const char *id, const char *name)
 {
