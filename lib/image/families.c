@@ -63,13 +63,8 @@ void qn_keep_plugins(struct qn_keeping *k, struct qn_str text, uint32_t from)
         struct qn_str base = qn_path_base(word);
         if (!qn_str_ends(word, QN_STR(".so")) || base.n < 4)
             continue;
-        size_t n, at = qn_names_find(&k->plugins, base, &n);
-        for (size_t i = at; i < at + n; i++) {
-            struct qn_str path = k->img->tree.node[k->plugins.at[i].node].path;
-            bool absolute = word.p[0] == '/';
-            if (absolute ? qn_str_eq(path, qn_str_from(word, 1)) : qn_str_ends(path, word))
-                qn_keeping_chain(k, k->plugins.at[i].node, QN_KEPT_SETTING, from);
-        }
+        for (uint32_t node; word.p[0] != '/' && qn_endings_take(&k->plugins, word, &node);)
+            qn_keeping_chain(k, node, QN_KEPT_SETTING, from);
         uint32_t to = word.p[0] == '/' ? qn_tree_resolve(&k->img->tree, word, false) : QN_NO_NODE;
         if (to != QN_NO_NODE && k->img->tree.node[to].type != QN_DIR)
             qn_keeping_chain(k, to, QN_KEPT_SETTING, from);

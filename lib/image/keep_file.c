@@ -88,7 +88,7 @@ static void prefixed(struct qn_keeping *k, struct qn_str text, uint32_t from)
         struct qn_str dir = qn_str_head(path, slash > 0 ? slash - 1 : 0);
         uint32_t d = slash > 0 ? qn_tree_resolve(t, dir, true) : QN_NO_NODE;
         for (size_t n = end; d != QN_NO_NODE && n > slash + 1; n--) {
-            uint32_t to = qn_tree_resolve_at(t, t->node[d].path, qn_str_n(path.p + slash, n - slash), false);
+            uint32_t to = qn_tree_child(t, d, qn_str_n(path.p + slash, n - slash));
             if (to != QN_NO_NODE && t->node[to].type != QN_DIR) {
                 named(k, to, from);
                 return;
@@ -105,19 +105,31 @@ static void library(struct qn_keeping *k, struct qn_str name, uint32_t from)
         qn_keeping_chain(k, lib, QN_KEPT_NAMED, from);
 }
 
-/* Programs of the same package or directory that a program calls by name. */
+/* Programs of the same package or directory that a program calls by name, in path order. */
 static void companions(struct qn_keeping *k, struct qn_str word, uint32_t from)
 {
     const struct qn_tree *t = &k->img->tree;
-    size_t n, at = qn_names_find(&k->programs, word, &n);
+    uint32_t package = t->node[from].package, beside = QN_NO_NODE;
+    size_t n = 0, at = 0;
 
+    if (package != QN_NO_PACKAGE && k->package[package].class != QN_CLASS_TOOLBOX)
+        at = qn_names_find_of(&k->programs, word, package, &n);
+    if (n && k->programs.at[at].visited)
+        n = 0;
+    if (!in_bin(k, from))
+        beside = qn_tree_child(t, t->node[from].parent, word);
+    if (beside != QN_NO_NODE && !qn_names_program(t, beside))
+        beside = QN_NO_NODE;
+    if (n)
+        k->programs.at[at].visited = 1;
     for (size_t i = at; i < at + n; i++) {
-        const struct qn_node *to = &t->node[k->programs.at[i].node];
-        bool package = to->package != QN_NO_PACKAGE && to->package == t->node[from].package &&
-                       k->package[to->package].class != QN_CLASS_TOOLBOX;
-        if (package || (to->parent == t->node[from].parent && !in_bin(k, from)))
-            qn_keeping_chain(k, k->programs.at[i].node, QN_KEPT_COMMAND, from);
+        if (beside <= k->programs.at[i].node) {
+            qn_keeping_chain(k, beside, QN_KEPT_COMMAND, from);
+            beside = QN_NO_NODE;
+        }
+        qn_keeping_chain(k, k->programs.at[i].node, QN_KEPT_COMMAND, from);
     }
+    qn_keeping_chain(k, beside, QN_KEPT_COMMAND, from);
 }
 
 /* A program that names more words than were noted may call every program that came with it. */
@@ -126,11 +138,13 @@ static void all_companions(struct qn_keeping *k, uint32_t from)
     const struct qn_tree *t = &k->img->tree;
     uint32_t package = t->node[from].package;
 
-    if (package == QN_NO_PACKAGE || k->package[package].class == QN_CLASS_TOOLBOX || !qn_image_reached(k->img, from))
+    if (package == QN_NO_PACKAGE || k->package[package].called || k->package[package].class == QN_CLASS_TOOLBOX ||
+        !qn_image_reached(k->img, from))
         return;
-    for (size_t i = 0; i < k->programs.count; i++)
-        if (t->node[k->programs.at[i].node].package == package)
-            qn_keeping_chain(k, k->programs.at[i].node, QN_KEPT_COMMAND, from);
+    k->package[package].called = true;
+    for (uint32_t i = 0; i < k->img->package[package].files; i++)
+        if (qn_names_program(t, k->img->package[package].file[i]))
+            qn_keeping_chain(k, k->img->package[package].file[i], QN_KEPT_COMMAND, from);
 }
 
 static void hint(struct qn_keeping *k, const struct qn_hint *h, const struct qn_elf_facts *f, uint32_t from)

@@ -245,9 +245,11 @@ static int prepare(struct qn_keeping *k, struct qn_err *e)
     if (qn_families_mark(k, e) < 0)
         return -1;
     qn_keep_classify(k);
-    if (qn_names_make(&img->tree, plugin, k, a, &k->plugins, e) < 0)
+    if (qn_endings_make(&img->tree, plugin, k, a, &k->plugins, e) < 0 ||
+        qn_names_make(&img->tree, qn_names_program, &img->tree, a, &k->programs, e) < 0)
         return -1;
-    return qn_names_make(&img->tree, qn_names_program, &img->tree, a, &k->programs, e);
+    qn_names_by_package(&k->programs, &img->tree);
+    return 0;
 }
 
 int qn_keepset_make(const struct qn_image *img, const struct qn_keepset_input *in, struct qn_keepset *out,

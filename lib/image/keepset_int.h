@@ -4,6 +4,7 @@
 #define QN_IMAGE_KEEPSET_INT_H
 
 #include "depends.h"
+#include "endings.h"
 #include "keepset.h"
 #include "names.h"
 
@@ -33,7 +34,7 @@ enum {
 
 struct qn_keep_package {
     uint8_t how;
-    bool queued, waiting, sorted;
+    bool queued, waiting, sorted, called;
     uint8_t followed;         /* 1: its dependencies were followed; 2: as those that are meant with it */
     bool libraries, programs; /* has files in library directories; in bin directories */
     bool headers;             /* has files below usr/include that stay */
@@ -60,12 +61,12 @@ struct qn_keeping {
     struct qn_keep_package *package;
     uint32_t *trees; /* directories in the trees of libraries, in path order */
     size_t tree_count;
-    struct qn_names plugins; /* "*.so" outside of library directories, by base name */
-    struct qn_names programs;
-    bool row[QN_FAMILY_MAX]; /* rows of families.def that were carried out */
-    uint32_t libc;           /* node of a C library that is kept, or QN_NO_NODE */
-    uint32_t shell;          /* a shell that is kept, or QN_NO_NODE */
-    bool floor;              /* the floor was laid */
+    struct qn_endings plugins; /* "*.so" outside of library directories */
+    struct qn_names programs;  /* by package */
+    bool row[QN_FAMILY_MAX];   /* rows of families.def that were carried out */
+    uint32_t libc;             /* node of a C library that is kept, or QN_NO_NODE */
+    uint32_t shell;            /* a shell that is kept, or QN_NO_NODE */
+    bool floor;                /* the floor was laid */
     uint64_t random;
     struct qn_err *e;
     bool failed;

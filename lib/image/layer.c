@@ -137,7 +137,7 @@ static int get_hints(struct qn_cur *c, struct qn_arena *arena, const struct qn_h
 {
     uint32_t count = qn_cur_u32(c);
 
-    if (c->bad || count > QN_HINTS_MAX || count > c->n / 5)
+    if (c->bad || count > QN_MAX(QN_HINTS_MAX, QN_TEXT_HINTS_MAX) || count > c->n / 5)
         return qn_fail(e, QN_E_MALFORMED, "layer facts: hints of a file");
     if (count == 0)
         return 0;

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* Changes whenever the scanner learns something new, so that cached facts of an older engine are not used. */
-#define QN_FACTS_VERSION 5u
+#define QN_FACTS_VERSION 6u
 
 enum qn_entry_type {
     QN_FILE = 1,
@@ -83,7 +83,7 @@ struct qn_text_facts {
     uint32_t hint_count;
     bool hints_cut; /* there were more */
 };
-#define QN_TEXT_HINTS_MAX 4096u /* of one file */
+#define QN_TEXT_HINTS_MAX 65536u /* of one file */
 
 struct qn_script_facts {
     struct qn_str interpreter; /* "/bin/sh", "/usr/bin/env" */

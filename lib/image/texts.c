@@ -6,9 +6,12 @@
 
 #define WORD_MAX       48u
 #define PATH_TEXT_MAX  255u
-#define BYTES_MAX      (64u << 10) /* of the names of one file */
+#define BYTES_MAX      (1u << 20) /* of the names of one file */
 #define LINE_WORDS_MAX 64u
-#define RAW_MAX        65536u /* names of one file before repetitions are dropped */
+#define RAW_MAX        (4 * QN_TEXT_HINTS_MAX) /* names of one file before repetitions are dropped */
+/* What is left to each file of a layer in which others have named very much. */
+#define SMALL_HINTS_MAX 4096u
+#define SMALL_BYTES_MAX (64u << 10)
 
 static int by_text(const void *a, const void *b)
 {
@@ -298,13 +301,16 @@ bool qn_text_dependency(struct qn_str path)
     return false;
 }
 
-/* Sorts, drops repetitions and copies what is left, up to the limits. */
+/* Sorts, drops repetitions and copies what is left, up to the limits. A layer's names go to one arena: once a quarter
+ * of it is used, the rest is shared out in small parts: a layer of tables is short of names then, not of memory. */
 int qn_text_names_done(struct qn_text_names *t, struct qn_arena *arena, struct qn_text_facts *out, struct qn_err *e)
 {
+    bool small = arena->used > arena->limit / 4;
+    size_t most = small ? SMALL_HINTS_MAX : QN_TEXT_HINTS_MAX, most_bytes = small ? SMALL_BYTES_MAX : BYTES_MAX;
     size_t bytes = 0, n = 0;
 
     compact(t);
-    while (n < t->count && n < QN_TEXT_HINTS_MAX && bytes + t->at[n].text.n <= BYTES_MAX)
+    while (n < t->count && n < most && bytes + t->at[n].text.n <= most_bytes)
         bytes += t->at[n++].text.n;
     struct qn_hint *copy = qn_arena_alloc(arena, n, sizeof *copy, e);
     if (!copy)

@@ -148,8 +148,8 @@ int qn_derivation_done_index(struct qn_site *site, struct qn_row_derivation *row
 }
 
 /* --- remembered layers -------------------------------------------------------------------------------------------- */
-static const char facts_version[] = "facts-5";
-_Static_assert(QN_FACTS_VERSION == 5u, "facts_version names the version");
+static const char facts_version[] = "facts-6";
+_Static_assert(QN_FACTS_VERSION == 6u, "facts_version names the version");
 
 static int facts_get(void *ctx, const struct qn_digest *layer, int *fd, uint64_t *size, uint64_t *tar_size,
                      struct qn_err *e)

@@ -1,6 +1,8 @@
 #include "image_fixture.h"
 
 #include "base/path.h"
+#include "image/endings.h"
+#include "image/names.h"
 
 static void is(const struct fixture *f, uint32_t node, const char *want)
 {
@@ -136,6 +138,71 @@ START_TEST(listed)
 }
 END_TEST
 
+static bool module(const void *tree, uint32_t node)
+{
+    return qn_str_ends(((const struct qn_tree *)tree)->node[node].path, QN_STR(".so"));
+}
+
+/* Each node once, whoever names it; a name without a slash is a whole one. */
+START_TEST(endings)
+{
+    auto_fixture f = {0};
+    struct qn_endings x = {0};
+    struct qn_err e;
+    uint32_t n;
+
+    fixture_layer(&f, "a/x.so text=\nb/x.so text=\nb/lx.so text=\nx.so text=\na/ab/y.so text=\nb/y.so text=\nz text=");
+    fixture_image(&f, "");
+    qn_ok(qn_endings_make(&f.image.tree, module, &f.image.tree, &f.image.arena, &x, &e), e);
+    ck_assert_uint_eq(x.count, 6);
+    ck_assert(!qn_endings_take(&x, QN_STR("z"), &n) && !qn_endings_take(&x, QN_STR("c/x.so"), &n));
+    ck_assert(qn_endings_take(&x, QN_STR("b/x.so"), &n));
+    is(&f, n, "b/x.so");
+    ck_assert(!qn_endings_take(&x, QN_STR("b/x.so"), &n));
+    ck_assert(qn_endings_take(&x, QN_STR("x.so"), &n) && n != fixture_node(&f, "b/lx.so"));
+    ck_assert(qn_endings_take(&x, QN_STR("x.so"), &n) && n != fixture_node(&f, "b/lx.so"));
+    ck_assert(!qn_endings_take(&x, QN_STR("x.so"), &n));
+    /* With a slash it is how the path ends, as before. */
+    ck_assert(qn_endings_take(&x, QN_STR("b/y.so"), &n) && qn_endings_take(&x, QN_STR("b/y.so"), &n));
+    ck_assert(!qn_endings_take(&x, QN_STR("y.so"), &n));
+    ck_assert(qn_endings_take(&x, QN_STR("lx.so"), &n));
+    is(&f, n, "b/lx.so");
+}
+END_TEST
+
+START_TEST(names_by_package)
+{
+    auto_fixture f = {0};
+    struct qn_names names = {0};
+    struct qn_err e;
+    size_t n;
+
+    fixture_layer(&f, "p/bin/t 755 text=\nq/bin/t 755 text=\nr/bin/t 755 text=\nr/bin/u 755 text=\ns/bin/t 644 text=");
+    fixture_image(&f, "");
+    f.image.tree.node[fixture_node(&f, "q/bin/t")].package = 3;
+    f.image.tree.node[fixture_node(&f, "p/bin/t")].package = 7;
+    f.image.tree.node[fixture_node(&f, "r/bin/t")].package = 3;
+    qn_ok(qn_names_make(&f.image.tree, qn_names_program, &f.image.tree, &f.image.arena, &names, &e), e);
+    (void)qn_names_find(&names, QN_STR("t"), &n);
+    ck_assert_uint_eq(n, 3);
+    qn_names_by_package(&names, &f.image.tree);
+    size_t at = qn_names_find_of(&names, QN_STR("t"), 3, &n);
+    ck_assert_uint_eq(n, 2);
+    is(&f, names.at[at].node, "q/bin/t");
+    is(&f, names.at[at + 1].node, "r/bin/t");
+    at = qn_names_find_of(&names, QN_STR("t"), 7, &n);
+    ck_assert_uint_eq(n, 1);
+    is(&f, names.at[at].node, "p/bin/t");
+    (void)qn_names_find_of(&names, QN_STR("t"), 4, &n);
+    ck_assert_uint_eq(n, 0);
+    (void)qn_names_find_of(&names, QN_STR("u"), 3, &n);
+    ck_assert_uint_eq(n, 0);
+    f.image.tree.node[fixture_node(&f, "q/bin/t")].package = QN_NO_PACKAGE;
+    f.image.tree.node[fixture_node(&f, "p/bin/t")].package = QN_NO_PACKAGE;
+    f.image.tree.node[fixture_node(&f, "r/bin/t")].package = QN_NO_PACKAGE;
+}
+END_TEST
+
 START_TEST(clean_names)
 {
     static const char *const names[] = {"",      "a",  "a/b",  "/a",  "a/",    "a//b", "./a",  "a/.",
@@ -206,6 +273,7 @@ END_TEST
 
 Suite *suite_lookup(void)
 {
-    const TTest *const tests[] = {children, every_node, commands, libraries, listed, clean_names, globs};
+    const TTest *const tests[] = {children, every_node,       commands,    libraries, listed,
+                                  endings,  names_by_package, clean_names, globs};
     return qn_suite("lookup", tests, QN_ARRAY_LEN(tests));
 }

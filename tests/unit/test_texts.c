@@ -1,6 +1,7 @@
 /* What the texts of an application name. */
 #include "image_fixture.h"
 #include "image/dynamic.h"
+#include "image/texts.h"
 
 static bool names(const struct fixture *f, const char *path, enum qn_hint_kind kind, const char *text)
 {
@@ -74,21 +75,47 @@ START_TEST(settings)
 }
 END_TEST
 
+/* A table of names is kept in mind, one without end is not. */
 START_TEST(too_many)
 {
+    static const int counts[] = {5000, 60000, 70000};
     auto_fixture f = {0};
-    qn_auto_buf struct qn_buf b = {.max = 8u << 20};
+    qn_auto_buf struct qn_buf b = {.max = 16u << 20};
     struct qn_err e;
+    char name[8] = "n0.py";
 
-    qn_ok(qn_buf_c(&b, "a.py text=", &e), e);
-    for (int i = 0; i < 5000; i++)
-        qn_ok(qn_buf_printf(&b, &e, "'word%d'\\n", i), e);
-    qn_ok(qn_buf_c(&b, "\nb.py text='x1'\\n\n", &e), e);
+    for (size_t k = 0; k < QN_ARRAY_LEN(counts); k++) {
+        qn_ok(qn_buf_printf(&b, &e, "n%zu.py text=", k), e);
+        for (int i = 0; i < counts[k]; i++)
+            qn_ok(qn_buf_printf(&b, &e, "'w%d'\\n", i), e);
+        qn_ok(qn_buf_c(&b, "\n", &e), e);
+    }
     fixture_layer(&f, b.p);
     fixture_image(&f, "");
-    const struct qn_text_facts *x = &f.image.tree.node[fixture_node(&f, "a.py")].data->named;
-    ck_assert(x->hints_cut && x->hint_count <= QN_TEXT_HINTS_MAX && x->hint_count > 1000);
-    ck_assert(!f.image.tree.node[fixture_node(&f, "b.py")].data->named.hints_cut);
+    for (size_t k = 0; k < QN_ARRAY_LEN(counts); k++) {
+        name[1] = (char)('0' + k);
+        const struct qn_text_facts *x = &f.image.tree.node[fixture_node(&f, name)].data->named;
+        ck_assert(x->hints_cut == ((uint32_t)counts[k] > QN_TEXT_HINTS_MAX));
+        ck_assert_uint_eq(x->hint_count, QN_MIN((uint32_t)counts[k], QN_TEXT_HINTS_MAX));
+    }
+}
+END_TEST
+
+/* A layer full of tables: the later ones get less room, and none makes the scan fail. */
+START_TEST(too_many_everywhere)
+{
+    qn_auto_arena struct qn_arena arena = {.limit = 8u << 20};
+    qn_auto_buf struct qn_buf b = {.max = 1u << 20};
+    struct qn_text_facts first, last;
+    struct qn_err e;
+
+    for (int i = 0; i < 20000; i++)
+        qn_ok(qn_buf_printf(&b, &e, "'w%d'\n", i), e);
+    qn_ok(qn_text_read(QN_STR("a.py"), QN_TEXT_CODE, qn_buf_view(&b), &arena, &first, &e), e);
+    ck_assert(first.hint_count == 20000 && !first.hints_cut);
+    for (int i = 0; i < 4; i++)
+        qn_ok(qn_text_read(QN_STR("a.py"), QN_TEXT_CODE, qn_buf_view(&b), &arena, &last, &e), e);
+    ck_assert(last.hint_count == 4096 && last.hints_cut);
 }
 END_TEST
 
@@ -134,6 +161,6 @@ END_TEST
 Suite *suite_texts(void);
 Suite *suite_texts(void)
 {
-    const TTest *tests[] = {code, dependencies, settings, too_many, reached, variables};
+    const TTest *tests[] = {code, dependencies, settings, too_many, too_many_everywhere, reached, variables};
     return qn_suite("texts", tests, QN_ARRAY_LEN(tests));
 }
