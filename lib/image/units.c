@@ -107,33 +107,49 @@ static bool imports(struct qn_str text, struct qn_str module)
     return false;
 }
 
-static bool quoted(struct qn_str text, const char *name)
-{
-    static const char *const forms[] = {"\"%s\"", "'%s'", "-m %s", "\"%s ", "'%s "};
-    char want[64];
+static const struct {
+    enum qn_unit unit;
+    const char *name;
+} commands[] = {{QN_UNIT_PIP, "pip"},           {QN_UNIT_PIP, "pip3"},
+                {QN_UNIT_NPM, "npm"},           {QN_UNIT_NPM, "npx"},
+                {QN_UNIT_YARN, "yarn"},         {QN_UNIT_COREPACK, "corepack"},
+                {QN_UNIT_GEM, "gem"},           {QN_UNIT_BUNDLER, "bundle"},
+                {QN_UNIT_BUNDLER, "bundler"},   {QN_UNIT_BUNDLER, "bundler/setup"},
+                {QN_UNIT_COMPOSER, "composer"}, {QN_UNIT_ENSUREPIP, "ensurepip"},
+                {QN_UNIT_ENSUREPIP, "venv"}};
 
-    for (size_t i = 0; i < QN_ARRAY_LEN(forms); i++) {
-        const char *at = strchr(forms[i], '%');
-        snprintf(want, sizeof want, "%.*s%s%s", (int)(at - forms[i]), forms[i], name, at + 2);
-        if (qn_str_find(text, qn_str_c(want)) >= 0)
-            return true;
+/* The managers whose name a text starts with; unless `quote` is NUL, it or a blank must follow. */
+static uint32_t named_at(struct qn_str text, char quote)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; text.n && i < QN_ARRAY_LEN(commands); i++) {
+        struct qn_str name = qn_str_c(commands[i].name);
+        if (text.p[0] == name.p[0] && qn_str_starts(text, name) &&
+            (!quote || (text.n > name.n && (text.p[name.n] == quote || text.p[name.n] == ' '))))
+            bits |= QN_UNIT_BIT(commands[i].unit);
     }
-    return false;
+    return bits;
+}
+
+/* Managers whose name stands in quotes, by itself or with arguments, or behind "-m ". */
+static uint32_t quoted(struct qn_str text)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c == '"' || c == '\'')
+            bits |= named_at(qn_str_from(text, i + 1), c);
+        else if (c == '-' && qn_str_starts(qn_str_from(text, i), QN_STR("-m ")))
+            bits |= named_at(qn_str_from(text, i + 3), '\0');
+    }
+    return bits;
 }
 
 uint32_t qn_units_used(struct qn_str text)
 {
     static const char *const modules[] = {"setuptools", "pkg_resources", "distutils"};
-    static const struct {
-        enum qn_unit unit;
-        const char *name;
-    } commands[] = {{QN_UNIT_PIP, "pip"},           {QN_UNIT_PIP, "pip3"},
-                    {QN_UNIT_NPM, "npm"},           {QN_UNIT_NPM, "npx"},
-                    {QN_UNIT_YARN, "yarn"},         {QN_UNIT_COREPACK, "corepack"},
-                    {QN_UNIT_GEM, "gem"},           {QN_UNIT_BUNDLER, "bundle"},
-                    {QN_UNIT_BUNDLER, "bundler"},   {QN_UNIT_BUNDLER, "bundler/setup"},
-                    {QN_UNIT_COMPOSER, "composer"}, {QN_UNIT_ENSUREPIP, "ensurepip"},
-                    {QN_UNIT_ENSUREPIP, "venv"}};
     uint32_t bits = 0;
 
     for (size_t i = 0; i < QN_ARRAY_LEN(modules); i++)
@@ -143,8 +159,5 @@ uint32_t qn_units_used(struct qn_str text)
         bits |= QN_UNIT_BIT(QN_UNIT_ENSUREPIP);
     if (imports(text, QN_STR("pip")))
         bits |= QN_UNIT_BIT(QN_UNIT_PIP);
-    for (size_t i = 0; i < QN_ARRAY_LEN(commands); i++)
-        if (!(bits & QN_UNIT_BIT(commands[i].unit)) && quoted(text, commands[i].name))
-            bits |= QN_UNIT_BIT(commands[i].unit);
-    return bits;
+    return bits | quoted(text);
 }
