@@ -112,8 +112,10 @@ static enum MHD_Result first_call(struct qn_http_request *r, const char *method,
                 (unsigned long long)r->body_max);
         qn_http_respond_oci_error(r, 0, NULL, &e);
     }
-    if (r->response && (r->body_length > SWALLOW || qn_http_header(r, "Expect", &expect)))
+    if (r->response && (r->body_length > SWALLOW || qn_http_header(r, "Expect", &expect))) {
+        qn_conn_linger(r->conn);
         return queue(r);
+    }
     r->phase = QN_PHASE_BODY;
     qn_conn_rate_start(r->conn);
     return MHD_YES;

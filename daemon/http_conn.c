@@ -4,11 +4,13 @@
 #include "http_int.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
+#define LINGER_MS     5000
 #define RATE_GRACE_MS 30000 /* a body may be as slow as it likes for so long */
 #define RATE_MIN      256   /* and must then come or go with so many bytes a second on average */
 
@@ -185,8 +187,40 @@ void qn_conn_free(struct qn_conn *c)
     destroy(c);
 }
 
+void qn_conn_linger(struct qn_conn *c)
+{
+    struct qn_http *h = c->h;
+    int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0)
+        return;
+    pthread_mutex_lock(&h->lock);
+    bool room = h->lingering < LINGER_MAX;
+    if (room) {
+        h->linger[h->lingering].fd = fd;
+        h->linger[h->lingering++].until = qn_time_mono_ms() + LINGER_MS;
+    }
+    pthread_mutex_unlock(&h->lock);
+    if (!room)
+        close(fd);
+}
+
+/* Under the lock. */
+static void close_lingering(struct qn_http *h, int64_t now)
+{
+    for (size_t i = 0; i < h->lingering;) {
+        if (h->linger[i].until > now) {
+            i++;
+            continue;
+        }
+        close(h->linger[i].fd);
+        h->linger[i] = h->linger[--h->lingering];
+    }
+}
+
 void qn_http_conns_drop(struct qn_http *h)
 {
+    close_lingering(h, INT64_MAX);
     while (h->conns) {
         struct qn_conn *c = h->conns;
         unlink_conn(c);
@@ -265,6 +299,7 @@ void qn_conn_reap(struct qn_http *h, int64_t now)
     bool draining = atomic_load(&h->draining);
 
     pthread_mutex_lock(&h->lock);
+    close_lingering(h, now);
     for (struct qn_conn *c = h->conns, *next; c; c = next) {
         next = c->next;
         bool late = now > atomic_load_explicit(&c->deadline, memory_order_relaxed);

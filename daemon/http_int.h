@@ -19,6 +19,7 @@
 
 #define CLIENT_BUCKETS 4096u
 #define NO_DEADLINE    INT64_MAX
+#define LINGER_MAX     256u
 
 /* Connections of one client address. */
 struct qn_client {
@@ -99,6 +100,11 @@ struct qn_http {
     size_t table_size;
     struct qn_conn *conns;
     uint32_t generation;
+    struct {
+        int fd;
+        int64_t until;
+    } linger[LINGER_MAX]; /* sockets of refused requests, see qn_conn_linger() */
+    size_t lingering;
     struct qn_http_waker **heap; /* by deadline */
     size_t heap_n, heap_cap;
     struct qn_client *client[CLIENT_BUCKETS];
@@ -174,6 +180,10 @@ void qn_conn_progress(struct qn_conn *c, uint64_t bytes);
 bool qn_conn_meter(struct qn_conn *c);
 void qn_conn_rate_start(struct qn_conn *c);
 void qn_conn_rate_stop(struct qn_conn *c);
+/* A request is about to be refused while its body is still coming. The library closes its socket once the answer is
+ * out, and what arrives after that would make the kernel reset the connection, under which clients lose the answer: so
+ * the socket stays open for some seconds more. */
+void qn_conn_linger(struct qn_conn *c);
 /* Forgets what the library never told the end of; after it was stopped. */
 void qn_http_conns_drop(struct qn_http *h);
 /* Forgets a connection. */

@@ -132,6 +132,29 @@ START_TEST(bodies)
 }
 END_TEST
 
+/* A client that is still sending is not cut off: it would lose the answer. */
+START_TEST(refused_while_sending)
+{
+    static const char *const methods[] = {"PUT", "PATCH", "POST"};
+    char text[256], piece[4096] = "";
+
+    start((struct qn_http_options){0}, false);
+    for (size_t i = 0; i < QN_ARRAY_LEN(methods); i++) {
+        int fd = client_connect(T.port);
+        snprintf(text, sizeof text, "%s /denied HTTP/1.1\r\nHost: t\r\nContent-Length: 50000000\r\n\r\n", methods[i]);
+        client_send(fd, text);
+        auto_reply r = client_read(fd, 10000, SIZE_MAX);
+        ck_assert_msg(reply_status(&r) == 403 && r.closed, "%s: %.100s", methods[i], r.p);
+        for (unsigned k = 0; k < 3; k++) {
+            ck_assert_msg(send(fd, piece, sizeof piece, MSG_NOSIGNAL) == sizeof piece, "%s: reset", methods[i]);
+            usleep(20000);
+        }
+        close(fd);
+    }
+    stop();
+}
+END_TEST
+
 START_TEST(upload)
 {
     char head[200], *block = qn_xcalloc(1, 65537);
@@ -272,7 +295,8 @@ END_TEST
 
 Suite *suite_http(void)
 {
-    const TTest *const tests[] = {basics,       keep_alive_and_counters, smuggling, bodies, upload, files, growing_file,
-                                  growing_fails};
+    const TTest *const tests[] = {
+        refused_while_sending, basics,       keep_alive_and_counters, smuggling, bodies, upload, files,
+        growing_file,          growing_fails};
     return qn_suite("http", tests, QN_ARRAY_LEN(tests));
 }
