@@ -344,7 +344,7 @@ void qn_endpoint_images_post(struct qn_exchange *x, struct qn_http_request *r)
     if (!x->pull) {
         if (qn_admin_reference(x->server->site, qn_str_c(json_string_value(json_object_get(x->body, "ref"))), &s,
                                &digest, &e) < 0 ||
-            check_platforms(x->server->settings, json_object_get(x->body, "platforms"), &e) < 0) {
+            check_platforms(x->server->site->settings, json_object_get(x->body, "platforms"), &e) < 0) {
             qn_respond_error(r, e.code, e.msg);
             return;
         }

@@ -94,7 +94,7 @@ void qn_endpoint_snippet(struct qn_exchange *x, struct qn_http_request *r)
         return;
     }
     qn_buf_init(&b, 65536);
-    if (fill(x->server->settings, qn_str_n(found->begin, (size_t)(found->end - found->begin)), &b, &e) < 0) {
+    if (fill(x->server->site->settings, qn_str_n(found->begin, (size_t)(found->end - found->begin)), &b, &e) < 0) {
         qn_respond_error(r, e.code, e.msg);
         return;
     }

@@ -66,6 +66,10 @@ int qn_http_new(const struct qn_http_options *options, const struct qn_http_app 
                 struct qn_err *e) QN_MUST_CHECK;
 /* The port of the `i`th listener (of the options), or 0. */
 unsigned qn_http_port(const struct qn_http *h, size_t i);
+/* New certificate, key and authority (as in the options) for connections that come from now on; those that are open go
+ * on. On failure everything stays as it was. Nothing happens without TLS listeners. Not from two threads at a time. */
+int qn_http_retls(struct qn_http *h, const char *cert, const char *key, const char *client_ca,
+                  struct qn_err *e) QN_MUST_CHECK;
 /* Stops accepting, lets what runs finish with "Connection: close", for at most `ms` milliseconds. True when no
  * connection was left. */
 bool qn_http_drain(struct qn_http *h, unsigned ms);

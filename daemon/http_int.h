@@ -57,6 +57,8 @@ struct qn_conn {
 struct qn_workers {
     struct MHD_Daemon **daemon;
     unsigned next;
+    struct qn_workers *older; /* replaced ones, whose connections go on */
+    int64_t replaced;         /* monotonic ms */
 };
 
 struct qn_listener {
@@ -80,7 +82,8 @@ struct qn_http {
     struct qn_http_listen *listen;
     struct qn_http_app app;
     unsigned worker_count;
-    struct qn_workers group[4]; /* bit 0: TLS, bit 1: uploads */
+    struct qn_workers group[4]; /* bit 0: TLS, bit 1: uploads; `daemon` under the lock */
+    _Atomic bool asks_clients;  /* for certificates */
     struct qn_listener *listener;
     size_t listener_count;
     struct qn_pool *io;

@@ -208,7 +208,9 @@ static void hand_over(struct qn_http *h, const struct qn_listener *l, int fd, co
     }
     c->roomy = number & 2u;
     struct qn_workers *group = &h->group[number];
+    pthread_mutex_lock(&h->lock);
     struct MHD_Daemon *d = group->daemon[group->next++ % h->worker_count];
+    pthread_mutex_unlock(&h->lock);
     if (MHD_add_connection(d, fd, peer, n) != MHD_YES)
         qn_conn_free(c);
 }

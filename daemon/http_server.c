@@ -15,6 +15,7 @@
 
 #define POOL_SMALL   (8u << 10)   /* connection memory, all of it touched by a request: headers of 6 KiB fit */
 #define POOL_UPLOADS (256u << 10) /* uploads are read in pieces of this size */
+#define RETIRE_MS    60000
 #define TLS_PRIORITY "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1:%SERVER_PRECEDENCE"
 
 const char *qn_http_library(void)
@@ -70,24 +71,103 @@ static struct MHD_Daemon *start_daemon(struct qn_http *h, unsigned group)
                             MHD_OPTION_ARRAY, tls ? tls_options : none, MHD_OPTION_END);
 }
 
-static int start_group(struct qn_http *h, unsigned group, struct qn_err *e)
+static void stop_daemons(struct MHD_Daemon **daemon, unsigned n)
 {
-    struct qn_workers *g = &h->group[group];
+    for (unsigned i = 0; daemon && i < n; i++)
+        if (daemon[i])
+            MHD_stop_daemon(daemon[i]);
+    free(daemon);
+}
 
-    if (g->daemon)
-        return 0;
+static int make_daemons(struct qn_http *h, unsigned group, struct MHD_Daemon ***out, struct qn_err *e)
+{
+    struct MHD_Daemon **daemon;
+
     if ((group & 1) && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         return qn_fail(e, QN_E_UNSUPPORTED, "libmicrohttpd was built without TLS");
     if ((group & 1) && (!h->options.tls_cert || !h->options.tls_key))
         return qn_fail(e, QN_E_CONFIG, "listen: TLS without certificate and key");
-    g->daemon = qn_xcalloc(h->worker_count, sizeof(struct MHD_Daemon *));
+    daemon = qn_xcalloc(h->worker_count, sizeof(struct MHD_Daemon *));
     for (unsigned i = 0; i < h->worker_count; i++) {
-        g->daemon[i] = start_daemon(h, group);
-        if (!g->daemon[i])
+        daemon[i] = start_daemon(h, group);
+        if (!daemon[i]) {
+            stop_daemons(daemon, h->worker_count);
             return qn_fail(e, QN_E_CONFIG, "cannot start the HTTP server%s",
                            group & 1 ? " (are certificate and key PEM, and do they fit?)" : "");
+        }
     }
+    *out = daemon;
     return 0;
+}
+
+static int start_group(struct qn_http *h, unsigned group, struct qn_err *e)
+{
+    return h->group[group].daemon ? 0 : make_daemons(h, group, &h->group[group].daemon, e);
+}
+
+static unsigned connections_of(struct MHD_Daemon **daemon, unsigned n)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon[i], MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        sum += info ? info->num_connections : 1;
+    }
+    return sum;
+}
+
+/* Replaced daemons whose last connection is over; not at once: the acceptor may just be giving one to them. */
+static void stop_idle(struct qn_http *h, struct qn_workers *group)
+{
+    for (struct qn_workers **at = &group->older; *at;) {
+        struct qn_workers *old = *at;
+        if (qn_time_mono_ms() < old->replaced + RETIRE_MS || connections_of(old->daemon, h->worker_count) > 0) {
+            at = &old->older;
+            continue;
+        }
+        *at = old->older;
+        stop_daemons(old->daemon, h->worker_count);
+        free(old);
+    }
+}
+
+static void replace(struct qn_http *h, unsigned group, struct MHD_Daemon **fresh)
+{
+    struct qn_workers *old = qn_new(struct qn_workers), *g = &h->group[group];
+
+    pthread_mutex_lock(&h->lock);
+    old->replaced = qn_time_mono_ms();
+    old->daemon = g->daemon;
+    old->older = g->older;
+    g->daemon = fresh;
+    g->older = old;
+    pthread_mutex_unlock(&h->lock);
+    stop_idle(h, g);
+}
+
+int qn_http_retls(struct qn_http *h, const char *cert, const char *key, const char *client_ca, struct qn_err *e)
+{
+    struct MHD_Daemon **fresh[4] = {NULL};
+    struct qn_http_options *o = &h->options, before = *o;
+    int r = 0;
+
+    o->tls_cert = cert;
+    o->tls_key = key;
+    o->tls_client_ca = client_ca;
+    for (unsigned g = 1; g < QN_ARRAY_LEN(h->group) && r == 0; g += 2)
+        if (h->group[g].daemon)
+            r = make_daemons(h, g, &fresh[g], e);
+    if (r < 0)
+        *o = before;
+    else
+        atomic_store(&h->asks_clients, client_ca != NULL);
+    for (unsigned g = 1; g < QN_ARRAY_LEN(h->group); g += 2) {
+        if (r == 0 && fresh[g])
+            replace(h, g, fresh[g]);
+        else
+            stop_daemons(fresh[g], h->worker_count);
+    }
+    return r;
 }
 
 static int watch(int epoll, int fd, uint64_t data, struct qn_err *e)
@@ -170,6 +250,7 @@ int qn_http_new(const struct qn_http_options *options, const struct qn_http_app 
     if (getrandom(&h->seed, sizeof h->seed, 0) != (ssize_t)sizeof h->seed)
         h->seed = (uint64_t)qn_time_now_ms();
     set_defaults(h, options);
+    atomic_init(&h->asks_clients, options->tls_client_ca != NULL);
     if (start(h, e) < 0) {
         qn_http_free(h);
         return -1;
@@ -223,10 +304,12 @@ void qn_http_free(struct qn_http *h)
     }
     qn_http_wake_all(h);
     for (unsigned g = 0; g < QN_ARRAY_LEN(h->group); g++) {
-        for (unsigned i = 0; h->group[g].daemon && i < h->worker_count; i++)
-            if (h->group[g].daemon[i])
-                MHD_stop_daemon(h->group[g].daemon[i]);
-        free(h->group[g].daemon);
+        stop_daemons(h->group[g].daemon, h->worker_count);
+        for (struct qn_workers *old = h->group[g].older, *next; old; old = next) {
+            next = old->older;
+            stop_daemons(old->daemon, h->worker_count);
+            free(old);
+        }
     }
     qn_sender_free(h->sender);
     /* I/O threads may still hold wakers, which are void by now. */

@@ -42,7 +42,7 @@ const char *qn_http_client_cn(const struct qn_http_request *r)
 {
     struct qn_conn *c = r->conn;
 
-    if (!r->h->options.tls_client_ca || c->local || !qn_http_is_tls(r))
+    if (!atomic_load(&r->h->asks_clients) || c->local || !qn_http_is_tls(r))
         return "";
     if (!c->cn) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);

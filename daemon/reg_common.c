@@ -87,7 +87,7 @@ static struct qn_denied *start_denial(struct qn_exchange *x, enum qn_denial reas
     d->refs = 2;
     if (x->pull)
         (void)qn_pull_source(x->pull, &kind, &family);
-    if (qn_denial_make(reason, message, kind, family, x->server->settings,
+    if (qn_denial_make(reason, message, kind, family, x->server->site->settings,
                        x->route.repo[0] ? x->route.repo : QN_NO_REPO, qn_time_now() + DENIAL_DAYS * 86400, d->row,
                        &d->n, &e) < 0 ||
         qn_index_post(x->server->site->index, put_denial, d, denial_written, &e) < 0) {
@@ -164,7 +164,7 @@ bool qn_exchange_route(struct qn_exchange *x, struct qn_http_request *r, struct 
         (void)qn_http_query(r, "ns", &ns);
     if (x->route.repo[0])
         return true;
-    if (qn_route(x->server->settings, qn_is_mirror(r), x->arg[0], ns, &x->route, &e) == 0) {
+    if (qn_route(x->server->site->settings, qn_is_mirror(r), x->arg[0], ns, &x->route, &e) == 0) {
         x->policy = qn_site_policy(x->server->site, qn_str_c(x->route.name), tag);
         if (!qn_is_mirror(r) || !x->route.upstream || !x->route.upstream->guarded)
             return true;

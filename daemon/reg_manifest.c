@@ -44,12 +44,12 @@ static bool first_child(struct qn_exchange *x, struct qn_str bytes, const char *
     qn_auto_manifest struct qn_manifest m = {0};
     struct qn_err e;
 
-    if (qn_manifest_parse(bytes, qn_str_c(media_type), &x->server->settings->limits, &m, &e) < 0)
+    if (qn_manifest_parse(bytes, qn_str_c(media_type), &x->server->site->settings->limits, &m, &e) < 0)
         return false;
-    for (size_t p = 0; p < x->server->settings->platforms; p++)
+    for (size_t p = 0; p < x->server->site->settings->platforms; p++)
         for (size_t i = 0; i < m.manifest_count; i++)
             if (m.manifests[i].has_platform &&
-                qn_platform_match(&x->server->settings->platform[p], &m.manifests[i].platform)) {
+                qn_platform_match(&x->server->site->settings->platform[p], &m.manifests[i].platform)) {
                 *out = m.manifests[i].digest;
                 return true;
             }
@@ -122,7 +122,7 @@ static void respond_manifest(struct qn_exchange *x, struct qn_http_request *r, s
     const struct qn_media_type *t = qn_media_type_find(qn_str_c(s->media_type));
     bool child = s->tag && t && t->kind == QN_MEDIA_INDEX && wants_child(r);
 
-    qn_buf_init(&b, x->server->settings->limits.manifest_size);
+    qn_buf_init(&b, x->server->site->settings->limits.manifest_size);
     if (qn_site_read(site, &s->digest, &b, &e) < 0) {
         qn_log_err(QN_LOG_ERROR, "manifest not readable", &e, "repo", x->route.repo, NULL);
         qn_respond_denial(x, r, QN_DENY_HARDENING_FAILED, "the manifest is not readable; try again", 0);
@@ -231,8 +231,8 @@ static void promise(struct qn_exchange *x, struct qn_http_request *r)
     }
     struct held *h = qn_new(struct held);
     h->x = x;
-    h->deadline = x->started + (int64_t)x->server->settings->cold_wait * 1000;
-    qn_buf_init(&h->body, x->server->settings->limits.manifest_size + QN_DENIAL_BODY_MAX);
+    h->deadline = x->started + (int64_t)x->server->site->settings->cold_wait * 1000;
+    qn_buf_init(&h->body, x->server->site->settings->limits.manifest_size + QN_DENIAL_BODY_MAX);
     struct qn_http_source source = {held_read, held_free, h};
     qn_http_respond_source(r, 200, fields, QN_HTTP_UNKNOWN, &source);
 }

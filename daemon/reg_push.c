@@ -199,7 +199,7 @@ void qn_push_begin(struct qn_exchange *x, struct qn_http_request *r)
     if (deletes || x->endpoint->handle == qn_endpoint_upload_cancel)
         return; /* a body has no meaning there: refused */
     if (x->endpoint->handle == qn_endpoint_manifest_put) {
-        qn_http_body_buffer(r, (size_t)x->server->settings->limits.manifest_size);
+        qn_http_body_buffer(r, (size_t)x->server->site->settings->limits.manifest_size);
         return;
     }
     bool post = x->endpoint->handle == qn_endpoint_upload_start;

@@ -44,7 +44,7 @@ static bool same_secret(struct qn_str a, struct qn_str b)
 /* A page of another site must not reach the API through a browser: names that only DNS makes ours are refused. */
 static bool host_is_ours(const struct qn_server *s, struct qn_str host)
 {
-    struct qn_str name = host, url = s->settings->admin_url;
+    struct qn_str name = host, url = s->site->settings->admin_url;
     unsigned char buf[16];
     char text[64];
 
@@ -75,7 +75,7 @@ static bool origin_is_ours(struct qn_str origin, struct qn_str host)
 
 static void find_actor(struct qn_exchange *x, struct qn_str token)
 {
-    const struct qn_settings *s = x->server->settings;
+    const struct qn_settings *s = x->server->site->settings;
 
     for (size_t i = 0; i < s->tokens; i++)
         if (same_secret(token, s->token[i].token)) {
@@ -228,11 +228,11 @@ static void on_end(void *ctx, struct qn_http_request *r)
 /* ROOT/admin.token: made once, readable by its owner alone. */
 static int admin_token(struct qn_server *s, struct qn_err *e)
 {
-    qn_auto_free char *path = qn_xasprintf("%.*s/admin.token", QN_FMT(s->settings->root));
+    qn_auto_free char *path = qn_xasprintf("%.*s/admin.token", QN_FMT(s->site->settings->root));
     qn_auto_buf struct qn_buf b = {0};
     unsigned char raw[32];
 
-    if (s->settings->tokens)
+    if (s->site->settings->tokens || s->token[0])
         return 0;
     qn_buf_init(&b, 4096);
     if (access(path, F_OK) == 0) {
@@ -297,15 +297,16 @@ static bool is_proxy(void *ctx, const struct sockaddr *peer, socklen_t n)
 {
     const struct qn_server *s = ctx;
 
-    return qn_address_listed(peer, n, s->settings->trusted, s->settings->trusted_count);
+    const struct qn_settings *c = s->site->settings;
+
+    return qn_address_listed(peer, n, c->trusted, c->trusted_count);
 }
 
 static int open_listeners(struct qn_server *s, struct listeners *l, struct qn_err *e)
 {
-    const struct qn_settings *c = s->settings;
+    const struct qn_settings *c = s->site->settings;
     qn_auto_buf struct qn_buf cert = {0}, key = {0}, ca = {0};
-    struct qn_http_app app = {
-        .begin = on_begin, .handle = on_handle, .end = on_end, .trusted = c->trusted_count ? is_proxy : NULL, .ctx = s};
+    struct qn_http_app app = {.begin = on_begin, .handle = on_handle, .end = on_end, .trusted = is_proxy, .ctx = s};
 
     if (add_listeners(c, &c->registry, QN_LISTEN_REGISTRY, "registry", l, e) < 0 ||
         add_listeners(c, &c->mirror, QN_LISTEN_MIRROR, "mirror", l, e) < 0 ||
@@ -330,7 +331,6 @@ int qn_server_new(struct qn_site *site, struct qn_server **out, struct qn_err *e
     struct listeners l = {.n = 0};
 
     s->site = site;
-    s->settings = site->settings;
     s->started = qn_time_now();
     s->cache = qn_cache_new(CACHE_BYTES);
     int r = qn_pool_new("admin", ADMIN_THREADS, ADMIN_QUEUE, &s->admin, e);
@@ -350,6 +350,22 @@ int qn_server_new(struct qn_site *site, struct qn_server **out, struct qn_err *e
     }
     *out = s;
     return 0;
+}
+
+int qn_server_reload(struct qn_server *s, const struct qn_settings *settings, struct qn_err *e)
+{
+    qn_auto_buf struct qn_buf cert = {0}, key = {0}, ca = {0};
+    const struct qn_settings *old = s->site->settings;
+    bool tls = old->tls_cert.n && settings->tls_cert.n;
+
+    if (tls && (read_pem(settings->tls_cert, &cert, e) < 0 || read_pem(settings->tls_key, &key, e) < 0 ||
+                read_pem(settings->tls_client_ca, &ca, e) < 0))
+        return qn_err_wrap(e, "listen.tls");
+    if (tls && qn_http_retls(s->http, cert.p, key.p, ca.n ? ca.p : NULL, e) < 0)
+        return qn_err_wrap(e, "listen.tls");
+    if (qn_site_reload(s->site, settings, e) < 0)
+        return -1;
+    return admin_token(s, e);
 }
 
 void qn_server_stop(struct qn_server *s, unsigned ms)

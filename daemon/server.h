@@ -11,7 +11,6 @@ enum qn_listener { QN_LISTEN_REGISTRY = 0, QN_LISTEN_MIRROR = 1, QN_LISTEN_ADMIN
 
 struct qn_server {
     struct qn_site *site;
-    const struct qn_settings *settings;
     struct qn_http *http;
     struct qn_cache *cache;
     struct qn_pool *admin; /* threads of the admin API that may wait */
@@ -64,6 +63,9 @@ struct qn_endpoint {
 
 /* Opens the listeners of the settings. Free with qn_server_free(). */
 int qn_server_new(struct qn_site *site, struct qn_server **out, struct qn_err *e) QN_MUST_CHECK;
+/* Puts other settings in force (qn_site_reload()), certificates too; open connections go on. On failure the old ones
+ * stay, but for certificates that were read before it. */
+int qn_server_reload(struct qn_server *s, const struct qn_settings *settings, struct qn_err *e) QN_MUST_CHECK;
 /* Lets what runs finish for at most `ms`, then closes everything. NULL is fine. */
 void qn_server_stop(struct qn_server *s, unsigned ms);
 void qn_server_free(struct qn_server *s);

@@ -156,12 +156,12 @@ uint64_t qn_site_generation(struct qn_site *site)
         if (load(o, &e) == 0)
             qn_site_changed(site);
     }
-    return atomic_load(&site->generation);
+    return atomic_load(&site->changes);
 }
 
 void qn_site_changed(struct qn_site *site)
 {
-    atomic_fetch_add(&site->generation, 1);
+    atomic_fetch_add(&site->changes, 1);
 }
 
 /* --- decisions ---------------------------------------------------------------------------------------------------- */

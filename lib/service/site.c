@@ -49,12 +49,30 @@ static void fetch_close(void *ctx, const struct qn_digest *d, uint64_t size)
     qn_store_release(site->store, size);
 }
 
-/* --- opening and closing ------------------------------------------------------------------------------------------ */
-static int open_registries(struct qn_site *site, struct qn_err *e)
-{
-    const struct qn_settings *s = site->settings;
+/* --- settings and their upstreams --------------------------------------------------------------------------------- */
+struct qn_generation {
+    struct qn_generation *next;
+    const struct qn_settings *settings;
+    struct qn_registry **registry; /* one an upstream */
+    struct qn_auth *auth;          /* that was replaced; requests may still hold it */
+};
 
-    site->registry = qn_xcalloc(s->upstreams, sizeof *site->registry);
+static void generation_free(struct qn_generation *g)
+{
+    for (size_t i = 0; i < g->settings->upstreams; i++)
+        qn_registry_free(g->registry[i]);
+    free(g->registry);
+    qn_auth_free(g->auth);
+    free(g);
+}
+
+static int open_registries(struct qn_site *site, const struct qn_settings *s, struct qn_generation **out,
+                           struct qn_err *e)
+{
+    struct qn_generation *g = qn_new(struct qn_generation);
+
+    g->settings = s;
+    g->registry = qn_xcalloc(s->upstreams + 1, sizeof *g->registry);
     for (size_t i = 0; i < s->upstreams; i++) {
         const struct qn_upstream_settings *u = &s->upstream[i];
         struct qn_registry_config c = {.name = u->name.p,
@@ -70,12 +88,66 @@ static int open_registries(struct qn_site *site, struct qn_err *e)
             c.credentials = (struct qn_credentials){.kind = QN_CRED_DOCKER_CONFIG, .path = u->docker_config.p};
         else if (u->command)
             c.credentials = (struct qn_credentials){.kind = QN_CRED_COMMAND, .argv = u->command};
-        if (qn_registry_new(site->client, &c, &site->registry[i], e) < 0)
+        if (qn_registry_new(site->client, &c, &g->registry[i], e) < 0) {
+            generation_free(g);
             return qn_err_wrap(e, "upstream %s", u->name.p);
+        }
     }
+    *out = g;
     return 0;
 }
 
+static void put_in_force(struct qn_site *site, struct qn_generation *g)
+{
+    pthread_mutex_lock(&site->lock);
+    g->next = site->generations;
+    site->generations = g;
+    atomic_store(&site->settings, g->settings);
+    pthread_mutex_unlock(&site->lock);
+}
+
+struct qn_registry *qn_site_registry(struct qn_site *site, const struct qn_upstream_settings *u)
+{
+    struct qn_registry *found = NULL;
+
+    pthread_mutex_lock(&site->lock);
+    for (const struct qn_generation *g = site->generations; g && !found; g = g->next)
+        for (size_t i = 0; i < g->settings->upstreams; i++)
+            if (u == &g->settings->upstream[i])
+                found = g->registry[i];
+    pthread_mutex_unlock(&site->lock);
+    qn_assert(found);
+    return found;
+}
+
+static int open_auth(struct qn_site *site, const struct qn_settings *s, struct qn_auth **out, struct qn_err *e)
+{
+    *out = NULL;
+    return s->auth ? qn_auth_new(s->htpasswd, qn_store_root(site->store), QN_STR("quench"), out, e) : 0;
+}
+
+int qn_site_reload(struct qn_site *site, const struct qn_settings *settings, struct qn_err *e)
+{
+    const struct qn_settings *old = site->settings;
+    bool same = site->auth && (!settings->auth || qn_str_eq(old->htpasswd, settings->htpasswd));
+    struct qn_generation *g;
+    struct qn_auth *auth = NULL;
+
+    if (same ? settings->auth && qn_auth_reload(site->auth, e) < 0 : open_auth(site, settings, &auth, e) < 0)
+        return -1;
+    if (open_registries(site, settings, &g, e) < 0) {
+        qn_auth_free(auth);
+        return -1;
+    }
+    /* Never taken away: whoever read the settings before may still ask it. */
+    if (auth)
+        g->auth = atomic_exchange(&site->auth, auth);
+    put_in_force(site, g);
+    qn_site_changed(site);
+    return 0;
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------------------ */
 static int check_store(struct qn_site *site, struct qn_err *e)
 {
     struct qn_check_result r;
@@ -99,13 +171,16 @@ static int check_store(struct qn_site *site, struct qn_err *e)
 static int start_threads(struct qn_site *site, struct qn_err *e)
 {
     const struct qn_settings *s = site->settings;
+    struct qn_generation *g;
     struct qn_client_options http = {.per_host = 8, .total = 64};
     struct qn_fetch_ops ops = {fetch_open, fetch_commit, fetch_close, site};
     struct qn_worker_options worker = {
         .memory = s->worker_memory, .cpu_seconds = s->job_time, .file_size = s->limits.image_size + (1ull << 30)};
 
-    if (qn_client_new(&http, &site->client, e) < 0 || open_registries(site, e) < 0 ||
-        qn_fetcher_new(&ops, 2, &site->fetcher, e) < 0)
+    if (qn_client_new(&http, &site->client, e) < 0 || open_registries(site, s, &g, e) < 0)
+        return -1;
+    put_in_force(site, g);
+    if (qn_fetcher_new(&ops, 2, &site->fetcher, e) < 0)
         return -1;
     unsigned idle = (unsigned)QN_MIN(s->jobs, (uint64_t)4);
     if (qn_workers_new(&worker, idle, &site->workers, e) < 0)
@@ -122,6 +197,7 @@ int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struc
     struct qn_store_options opt = {.max_size = settings->max_size};
     qn_auto_free char *db = qn_xasprintf("%.*s/quench.db", QN_FMT(settings->root));
     qn_auto_free char *root = qn_xstrndup(settings->root);
+    struct qn_auth *auth = NULL;
 
     site->settings = settings;
     pthread_mutex_init(&site->lock, NULL);
@@ -132,7 +208,7 @@ int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struc
     qn_engine_text(site->engine);
     if (qn_store_open(root, &opt, &site->store, e) < 0 || qn_index_open(db, &site->index, e) < 0 ||
         check_store(site, e) < 0 || qn_uploads_open(site->store, &site->uploads, e) < 0 ||
-        (settings->auth && qn_auth_new(settings->htpasswd, root, QN_STR("quench"), &site->auth, e) < 0) ||
+        open_auth(site, settings, &auth, e) < 0 || (site->auth = auth, false) ||
         qn_overrides_new(site, &site->overrides, e) < 0 || start_threads(site, e) < 0) {
         qn_site_close(site);
         return -1;
@@ -154,9 +230,11 @@ void qn_site_close(struct qn_site *site)
     qn_pool_free(site->jobs);
     qn_pool_free(site->pulls);
     qn_fetcher_free(site->fetcher);
-    for (size_t i = 0; site->registry && i < site->settings->upstreams; i++)
-        qn_registry_free(site->registry[i]);
-    free(site->registry);
+    while (site->generations) {
+        struct qn_generation *next = site->generations->next;
+        generation_free(site->generations);
+        site->generations = next;
+    }
     qn_client_free(site->client);
     qn_workers_free(site->workers);
     qn_overrides_free(site->overrides);
@@ -170,9 +248,4 @@ void qn_site_close(struct qn_site *site)
     pthread_cond_destroy(&site->changed);
     pthread_mutex_destroy(&site->lock);
     free(site);
-}
-
-struct qn_registry *qn_site_registry(const struct qn_site *site, const struct qn_upstream_settings *u)
-{
-    return site->registry[u - site->settings->upstream];
 }

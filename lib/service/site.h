@@ -26,13 +26,15 @@ struct qn_site_counters {
         stale_served, previous_served, layers_scanned, layers_rewritten, layers_reused;
 };
 
+struct qn_generation;
+
 struct qn_site {
-    const struct qn_settings *settings;
+    const struct qn_settings *_Atomic settings; /* those in force: qn_site_reload() */
     struct qn_store *store;
     struct qn_index *index;
     struct qn_client *client;
     struct qn_fetcher *fetcher;
-    struct qn_registry **registry; /* one per upstream of the settings */
+    struct qn_generation *generations; /* settings and their upstreams' clients, newest first; under the lock */
     struct qn_workers *workers;
     struct qn_pool *pulls;  /* threads that wait for upstreams */
     struct qn_pool *pushes; /* threads that make what was pushed durable */
@@ -49,17 +51,21 @@ struct qn_site {
     size_t queued_jobs;
     struct qn_job *live; /* jobs that have not ended */
     struct qn_overrides *overrides;
-    struct qn_auth *auth;            /* NULL without `auth` in the configuration */
-    atomic_uint_fast64_t generation; /* see qn_site_generation() */
+    struct qn_auth *auth;         /* NULL without `auth` in the configuration */
+    atomic_uint_fast64_t changes; /* see qn_site_generation() */
 };
 
 /* Opens store and index below settings->root, starts HTTP client, worker and job threads. `settings` must outlive it.
  * CONFLICT when another process uses the directory. Free with qn_site_close(). */
 int qn_site_open(const struct qn_settings *settings, struct qn_site **out, struct qn_err *e) QN_MUST_CHECK;
+/* Puts other settings in force, for what begins from now on; `settings` must outlive the site, as the old ones do:
+ * pulls and jobs go on with those that they began under. What only a start can change (listeners, storage, numbers of
+ * threads and connections) stays as it was. On failure everything does. Not from two threads at a time. */
+int qn_site_reload(struct qn_site *site, const struct qn_settings *settings, struct qn_err *e) QN_MUST_CHECK;
 /* Cancels work in flight, stops threads, closes. NULL is fine. */
 void qn_site_close(struct qn_site *site);
-/* The client of a route's upstream. */
-struct qn_registry *qn_site_registry(const struct qn_site *site, const struct qn_upstream_settings *u);
+/* The client of an upstream of these or earlier settings. */
+struct qn_registry *qn_site_registry(struct qn_site *site, const struct qn_upstream_settings *u);
 
 /* The policy of UPSTREAM/REPOSITORY[:TAG] now: the configuration's, changed by the newest override that fits. Alive as
  * long as the site. */

@@ -122,8 +122,3 @@ int qn_upkeep_start(struct qn_site *site, enum qn_upkeep what, char id[QN_JOB_ID
     }
     return 0;
 }
-
-void qn_upkeep_run(struct qn_site *site, enum qn_upkeep what)
-{
-    run(make(site, what));
-}

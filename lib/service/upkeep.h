@@ -8,9 +8,8 @@
 
 enum qn_upkeep { QN_UPKEEP_GC = 1, QN_UPKEEP_SCRUB };
 
-/* Starts it on a thread of the site; `id` is the job's. BUSY when too much waits. Blocks for the index. */
+/* Starts it on a thread of the site; `id` is the job's, where failures stand. BUSY when too much waits. Blocks for the
+ * index. */
 int qn_upkeep_start(struct qn_site *site, enum qn_upkeep what, char id[QN_JOB_ID], struct qn_err *e) QN_MUST_CHECK;
-/* Runs it on the caller's thread; failures are logged and stand in the job. */
-void qn_upkeep_run(struct qn_site *site, enum qn_upkeep what);
 
 #endif
