@@ -435,8 +435,10 @@ static bool from_memory(struct qn_exchange *x, struct qn_http_request *r, bool t
         if (qn_digest_parse(qn_http_shared_tag(s), &d, &e) == 0)
             qn_note_pull(x, r, &d);
     }
-    if (s)
+    if (s) {
+        atomic_fetch_add(&x->server->site->counters.memory_hits, 1);
         qn_http_respond_shared(r, s);
+    }
     qn_http_shared_unref(s);
     return s != NULL;
 }

@@ -24,7 +24,8 @@ enum qn_denial {
     QN_DENY_QUEUE_FULL,
     QN_DENY_STORAGE_FULL,
     QN_DENY_NOT_APPROVED,
-    QN_DENY_REJECTED
+    QN_DENY_REJECTED,
+    QN_DENIALS /* how many */
 };
 
 /* "policy", "unknown-upstream", ... the public slug. */

@@ -22,6 +22,8 @@ struct qn_job {
     bool ended;
     atomic_bool cancel;
     const char *stage;
+    int64_t stage_since; /* monotonic ms */
+    bool running;
     uint64_t done, total;
     struct waiter *waiters;
     struct qn_outcome outcome;
@@ -119,12 +121,24 @@ static void save_row(struct qn_job *job, const struct qn_row_job *row)
         qn_log_err(QN_LOG_WARN, "job not recorded", &e, "job", job->id, NULL);
 }
 
+/* With the lock held. What took place before is timed. */
+static void enter_stage(struct qn_job *job, const char *stage)
+{
+    int64_t now = qn_time_mono_ms();
+
+    if (strcmp(job->stage, stage) != 0) {
+        qn_stage_took(&job->site->counters, job->stage, now - job->stage_since);
+        job->stage_since = now;
+    }
+    job->stage = stage;
+}
+
 static void on_progress(void *ctx, const char *stage, uint64_t done, uint64_t total)
 {
     struct qn_job *job = ctx;
 
     pthread_mutex_lock(&job->site->lock);
-    job->stage = stage;
+    enter_stage(job, stage);
     job->done = done;
     job->total = total;
     pthread_mutex_unlock(&job->site->lock);
@@ -194,6 +208,8 @@ static void run(void *arg)
 
     pthread_mutex_lock(&site->lock);
     site->queued_jobs--;
+    job->running = true;
+    enter_stage(job, "start");
     pthread_mutex_unlock(&site->lock);
     if (!atomic_load(&job->cancel) && !atomic_load(&site->stopping)) {
         struct qn_job_run r = {.site = site,
@@ -208,6 +224,9 @@ static void run(void *arg)
         save_row(job, &job->row);
         qn_harden(&r, &o);
         await_approval(job, &o);
+        pthread_mutex_lock(&site->lock);
+        qn_stage_took(&site->counters, job->stage, qn_time_mono_ms() - job->stage_since);
+        pthread_mutex_unlock(&site->lock);
     }
     atomic_fetch_add(o.state == QN_STATE_DONE     ? &site->counters.jobs_done
                      : o.state == QN_STATE_DENIED ? &site->counters.jobs_denied
@@ -225,6 +244,7 @@ static struct qn_job *make(struct qn_site *site, const struct qn_subject *s, con
     job->subject = *s;
     job->refs = 2; /* the caller's and the thread's */
     job->stage = "queued";
+    job->stage_since = qn_time_mono_ms();
     snprintf(job->key, sizeof job->key, "%s", key);
     qn_job_id(site->index, job->id);
     snprintf(job->row.id, sizeof job->row.id, "%s", job->id);
@@ -371,4 +391,21 @@ void qn_job_cancel_all(struct qn_site *site)
         atomic_store(&job->cancel, true);
     pthread_cond_broadcast(&site->changed);
     pthread_mutex_unlock(&site->lock);
+}
+
+void qn_jobs_count(struct qn_site *site, uint64_t *running, uint64_t *queued, uint64_t *oldest)
+{
+    int64_t first = INT64_MAX;
+
+    *running = *queued = 0;
+    pthread_mutex_lock(&site->lock);
+    for (const struct qn_job *j = site->live; j; j = j->next) {
+        *running += j->running;
+        *queued += !j->running;
+        if (!j->running)
+            first = QN_MIN(first, j->row.created);
+    }
+    pthread_mutex_unlock(&site->lock);
+    int64_t now = qn_time_now_ms();
+    *oldest = first < now ? (uint64_t)((now - first) / 1000) : 0;
 }

@@ -50,6 +50,8 @@ const char *qn_job_id_of(const struct qn_job *job);
 void qn_job_live(struct qn_site *site, struct qn_row_job *row);
 /* Asks a running or queued job to end; false when there is none of that id. */
 bool qn_job_cancel(struct qn_site *site, const char *id);
+/* How many jobs are at work, how many wait, and for how many seconds the first of those has. */
+void qn_jobs_count(struct qn_site *site, uint64_t *running, uint64_t *queued, uint64_t *oldest);
 /* Ends every job; used at shutdown. */
 void qn_job_cancel_all(struct qn_site *site);
 

@@ -107,6 +107,24 @@ static void mark_done(struct qn_row_derivation *row, const struct qn_digest *d, 
     row->message[0] = '\0';
 }
 
+static void count_back_offs(struct qn_site *site, const json_t *report)
+{
+    const json_t *policy = json_object_get(report, "policy");
+    size_t i;
+    json_t *rule;
+
+    if (!json_equal(json_object_get(policy, "profile"), json_object_get(policy, "achieved")))
+        atomic_fetch_add(&site->counters.profile_lowered, 1);
+    json_array_foreach (json_object_get(report, "rules"), i, rule) {
+        const char *state = json_string_value(json_object_get(rule, "state"));
+        const char *name = json_string_value(json_object_get(rule, "rule"));
+        bool reserved;
+        int r = name ? qn_rule_find(qn_str_c(name), &reserved) : -1;
+        if (r >= 0 && state && strcmp(state, "backed-off") == 0)
+            atomic_fetch_add(&site->counters.backed_off[r], 1);
+    }
+}
+
 int qn_derivation_done(struct qn_site *site, const struct qn_subject *s, struct qn_row_derivation *row,
                        const struct qn_derived *d, struct qn_err *e)
 {
@@ -129,6 +147,7 @@ int qn_derivation_done(struct qn_site *site, const struct qn_subject *s, struct 
                                  e) < 0)
             return -1;
     }
+    count_back_offs(site, d->report);
     if (qn_result_rows(site, row->id, d->report, e) < 0)
         return qn_err_wrap(e, "rows of the report");
     mark_done(row, &d->digest, d->media_type, d->manifest_size, d->backed_off);

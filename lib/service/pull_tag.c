@@ -297,6 +297,7 @@ static bool held(struct qn_pull *p)
         return true;
     }
     p->fresh_until = qn_time_now() + 30;
+    atomic_fetch_add(&p->site->counters.held_served, 1);
     if (!serve_known(p, &row.source, &row.served, "held: this tag was frozen or rolled back"))
         qn_pull_deny(p, QN_DENY_NOT_FOUND, "the tag is held at an image that is not in the store any more");
     return true;

@@ -39,6 +39,7 @@ static int fetch_commit(void *ctx, const struct qn_digest *d, int fd, uint64_t s
 
     if (qn_blob_adopt(site->store, fd, d, size, e) < 0)
         return -1;
+    atomic_fetch_add(&site->counters.upstream_bytes, size);
     return qn_index_write(site->index, put_blob_row, &row, e);
 }
 

@@ -3,6 +3,7 @@
 #define QN_SERVICE_SITE_H
 
 #include "auth.h"
+#include "counters.h"
 #include "derive.h"
 #include "route.h"
 #include "settings.h"
@@ -19,12 +20,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-
-/* Counters for /metrics; all monotonic. */
-struct qn_site_counters {
-    atomic_uint_fast64_t pulls, denials, jobs_done, jobs_failed, jobs_denied, upstream_resolves, upstream_manifests,
-        stale_served, previous_served, layers_scanned, layers_rewritten, layers_reused;
-};
 
 struct qn_generation;
 

@@ -43,6 +43,8 @@ static int collect(struct upkeep *u, struct qn_err *e)
              (unsigned long long)r.removed, (unsigned long long)r.freed, (unsigned long long)r.kept,
              (unsigned long long)r.kept_bytes, r.still_full ? "; still above storage.max_size" : "");
     u->row.bytes_done = r.freed;
+    atomic_fetch_add(&u->site->counters.evicted_blobs, r.removed);
+    atomic_fetch_add(&u->site->counters.evicted_bytes, r.freed);
     if (r.removed)
         qn_site_changed(u->site);
     return 0;
