@@ -140,7 +140,8 @@ def request(port, path, method="GET", headers=None, body=None, timeout=120):
         try:
             c.request(method, path, body=body, headers=headers or {})
         except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before the whole body was sent: the answer is there
+            if c.sock is None:
+                raise  # never connected; else refused before the whole body was sent: the answer is there
         r = c.getresponse()
         return Response(r.status, {k.lower(): v for k, v in r.getheaders()}, r.read())
     finally:
