@@ -265,6 +265,24 @@ static void control(json_t *list, const char *id, const char *status)
     qn_json_push(list, o);
 }
 
+/* Whether nothing is left that the image has no use for, as far as the rules can tell: all of them did their work. */
+static bool only_needed(const struct qn_plan *p)
+{
+    static const enum qn_rule rules[] = {QN_RULE_package_managers, QN_RULE_language_managers, QN_RULE_network_tools,
+                                         QN_RULE_build_tools, QN_RULE_unused_packages};
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(rules); i++)
+        if (p->opt->rule[rules[i]] != QN_RULE_ON || p->result[rules[i]].because.n || p->result[rules[i]].undone)
+            return false;
+    return !p->img->utility;
+}
+
+/* A control that the history answers: only where there is one. */
+static const char *by_history(const struct qn_plan *p, const char *check)
+{
+    return p->img->config.history_count == 0 ? "manual" : open_finding(p, check) ? "fail" : "pass";
+}
+
 /* CIS Docker Benchmark section 4: what can be told from an image; the rest is for people. */
 static json_t *controls(const struct qn_plan *p)
 {
@@ -272,13 +290,13 @@ static json_t *controls(const struct qn_plan *p)
 
     control(list, "4.1", stays_root(p) ? "fail" : "pass");
     control(list, "4.2", "manual");
-    control(list, "4.3", "partial");
+    control(list, "4.3", only_needed(p) ? "pass" : "partial");
     control(list, "4.4", "manual");
     control(list, "4.5", "manual");
     control(list, "4.6", open_finding(p, "CIS-DI-0006") ? "fail" : "pass");
-    control(list, "4.7", "manual");
+    control(list, "4.7", by_history(p, "CIS-DI-0007"));
     control(list, "4.8", open_finding(p, "CIS-DI-0008") || open_finding(p, "CIS-4.8") ? "fail" : "pass");
-    control(list, "4.9", "manual");
+    control(list, "4.9", by_history(p, "CIS-DI-0009"));
     control(list, "4.10", open_finding(p, "CIS-DI-0010") || open_finding(p, "CIS-4.10") ? "fail" : "partial");
     control(list, "4.11", "manual");
     control(list, "4.12", "manual");

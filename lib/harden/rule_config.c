@@ -1,6 +1,8 @@
 /* The image's configuration: search path, working directory, triggers, labels that a runtime obeys. */
 #include "edits.h"
 
+#include "base/path.h"
+
 static json_t *config_object(struct qn_plan *p)
 {
     json_t *c = json_object_get(p->config, "config");
@@ -164,6 +166,55 @@ static bool secret_name(struct qn_str name)
     return false;
 }
 
+/* One instruction of a history, by its words. */
+struct instruction {
+    bool add;               /* ADD of a file or an address */
+    bool updates, installs; /* lists of packages; packages */
+};
+
+static struct instruction read_instruction(struct qn_str text)
+{
+    static const char *const managers[] = {"apt-get", "apt", "apk", "yum", "dnf", "microdnf", "zypper"};
+    static const char *const installs[] = {"install", "add", "upgrade", "dist-upgrade", "full-upgrade", "in"};
+    struct instruction out = {false, false, false};
+    struct qn_str word, rest = text;
+    bool manager = false, add = false;
+
+    while (qn_str_word(&rest, &word)) {
+        bool ends = memchr(";&|", word.p[0], 3) || memchr(";&|", word.p[word.n - 1], 3);
+        bool update = qn_str_starts(word, QN_STR("update")) || qn_str_eq(word, QN_STR("makecache"));
+        add = add || qn_str_eq(word, QN_STR("ADD"));
+        out.add = out.add || (add && (qn_str_eq(word, QN_STR("in")) || qn_str_eq(word, QN_STR("buildkit"))));
+        out.updates = out.updates || (manager && update);
+        for (size_t i = 0; manager && i < QN_ARRAY_LEN(installs); i++)
+            out.installs = out.installs || qn_str_eq_c(word, installs[i]);
+        manager = manager && !ends;
+        for (size_t i = 0; i < QN_ARRAY_LEN(managers); i++)
+            manager = manager || qn_str_eq_c(qn_path_base(word), managers[i]);
+    }
+    return out;
+}
+
+/* What a history says of how the image was made, as Dockle looks at it; a base image's first entry adds its files. */
+static int history_findings(struct qn_plan *p, struct qn_err *e)
+{
+    const struct qn_imgconfig *c = &p->img->config;
+
+    for (size_t i = 0; i < c->history_count; i++) {
+        struct instruction n = read_instruction(c->history[i].created_by);
+        if (i > 0 && n.add &&
+            qn_plan_finding(p, "CIS-DI-0009", QN_WARN, false, QN_STR("config.history"), e,
+                            "entry %zu uses ADD, which also unpacks and downloads: COPY is safer (CIS 4.9)", i) < 0)
+            return -1;
+        if (n.updates && !n.installs &&
+            qn_plan_finding(p, "CIS-DI-0007", QN_WARN, false, QN_STR("config.history"), e,
+                            "entry %zu updates lists of packages alone: later ones install from old lists (CIS 4.7)",
+                            i) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int findings(struct qn_plan *p, struct qn_err *e)
 {
     const struct qn_imgconfig *c = &p->img->config;
@@ -180,7 +231,7 @@ static int findings(struct qn_plan *p, struct qn_err *e)
                             "variable \"%s\" looks like a secret (CIS 4.10)", QN_Q(name)) < 0)
             return -1;
     }
-    return 0;
+    return history_findings(p, e);
 }
 
 int qn_rule_config(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *plan, struct qn_err *e)

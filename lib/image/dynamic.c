@@ -12,8 +12,9 @@
 /* A value that a script gives a variable. */
 struct value {
     struct qn_str name;
-    struct qn_str text;                       /* a word as it stands there; a path whose files are the values */
-    enum { WORD, MORE, UNKNOWN, FILES } kind; /* MORE: behind what the variable holds already */
+    struct qn_str text; /* a word as it stands there; a path whose files are the values */
+    /* MORE: behind what the variable holds already. ARGUMENTS: of every call of the function of this name. */
+    enum { WORD, MORE, UNKNOWN, FILES, ARGUMENTS } kind;
 };
 
 struct script {
@@ -111,6 +112,21 @@ static struct qn_str listed_directory(const struct qn_shell_command *c)
     return QN_STR("");
 }
 
+/* The function in whose body a word stands ("name() {" to a line that starts with "}"), or "". */
+static struct qn_str function_around(struct qn_str text, struct qn_str word)
+{
+    struct qn_str rest = text, line, name = QN_STR("");
+
+    while (qn_str_next(&rest, '\n', &line) && line.p <= word.p) {
+        size_t n = name_length(line);
+        if (n && qn_str_starts(qn_str_trim(qn_str_from(line, n)), QN_STR("()")))
+            name = qn_str_head(line, n);
+        else if (line.n && line.p[0] == '}')
+            name = QN_STR("");
+    }
+    return name;
+}
+
 /* Values that a command gives: assignments before it or of export and the like, loops, read. `source` is what the
  * pipeline that it stands in starts with. */
 static void note_command(struct script *s, const struct qn_shell_command *c, struct qn_str source)
@@ -123,13 +139,15 @@ static void note_command(struct script *s, const struct qn_shell_command *c, str
     for (size_t i = 0; i < c->words; i++) {
         struct qn_str word = c->word[i];
         note_defaults(s, word);
-        if (qn_str_eq(word, QN_STR("for")) && i + 2 < c->words && qn_str_eq(c->word[i + 2], QN_STR("in"))) {
+        bool list = i + 3 < c->words && !qn_str_eq(c->word[i + 3], QN_STR("\"$@\""));
+        if (qn_str_eq(word, QN_STR("for")) && list && qn_str_eq(c->word[i + 2], QN_STR("in"))) {
             for (size_t k = i + 3; k < c->words; k++)
                 note(s, c->word[i + 1], c->word[k], qn_str_chr(c->word[k], '*') >= 0 ? FILES : WORD);
             return;
         }
+        /* "for x" takes the arguments: those that a function is called with, or what the image was started with. */
         if (qn_str_eq(word, QN_STR("for")) && i + 1 < c->words)
-            note(s, c->word[i + 1], QN_STR(""), UNKNOWN); /* "for x" takes the arguments */
+            note(s, c->word[i + 1], function_around(s->text, word), ARGUMENTS);
         if (reading && word.p[0] != '-')
             note(s, word, source, source.n ? FILES : UNKNOWN);
         if (qn_str_eq(word, QN_STR("-v")) && i + 1 < c->words)
@@ -209,6 +227,25 @@ static bool files_told(const struct script *s, struct qn_str path)
     return true;
 }
 
+/* The words of every call of a function; without one, what the image is started with is known. */
+static bool arguments_told(const struct script *s, struct qn_str function, unsigned depth)
+{
+    struct qn_shell_reader r;
+    struct qn_shell_command c;
+
+    if (function.n == 0)
+        return true;
+    qn_shell_reader_init(&r, s->text);
+    while (qn_shell_command(&r, &c))
+        for (size_t i = 0, call = 0; i < c.words; i++) {
+            bool glob = qn_str_chr(c.word[i], '*') >= 0;
+            if (call && !(glob ? files_told(s, c.word[i]) : told(s, c.word[i], depth)))
+                return false;
+            call += qn_str_eq(c.word[i], function);
+        }
+    return true;
+}
+
 static bool environment(const struct script *s, struct qn_str name)
 {
     for (size_t i = 0; s->img && i < s->img->config.env.n; i++) {
@@ -242,8 +279,8 @@ static bool variable_told(const struct script *s, struct qn_str name, bool fallb
         /* "PATH_=${PATH_:-x}" and the like say nothing new of themselves. */
         own = qn_str_from(text, text.n > 1 && text.p[0] == '$' && text.p[1] == '{' ? 2 : 1);
         bool self = text.n && text.p[0] == '$' && name_length(own) == name.n && qn_str_starts(own, name);
-        if (v->kind == UNKNOWN || (v->kind == FILES && !files_told(s, v->text)) ||
-            (v->kind == WORD && !self && !told(s, v->text, depth - 1)))
+        if (v->kind == UNKNOWN || (v->kind == ARGUMENTS && !arguments_told(s, v->text, depth - 1)) ||
+            (v->kind == FILES && !files_told(s, v->text)) || (v->kind == WORD && !self && !told(s, v->text, depth - 1)))
             return false;
         *empty = *empty || one_of(text, nothing);
     }

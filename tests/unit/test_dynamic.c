@@ -172,6 +172,9 @@ START_TEST(by_the_image)
     image_is(
         "e text=#!/bin/sh\\nfind /e.d/ -type f | sort | while read -r f; do \"$f\"; done\\n\ne.d/a text=#!/bin/sh\\n\n",
         starts, NULL);
+    image_is("e text=#!/bin/sh\\nrun() {\\nfor f; do . \"$f\"; done\\n}\\nrun /e.d/*\\n\ne.d/a.sh text=b\\n\n", starts,
+             NULL);
+    image_is("e text=#!/bin/sh\\nrun() {\\nfor f; do . \"$f\"; done\\n}\\nrun $(cat /list)\\n\n", starts, "e");
     image_is("e text=#!/bin/sh\\ncat /list | while read -r f; do \"$f\"; done\\n\n", starts, "e");
     image_is("e text=#!/bin/sh\\n/opt/x/bin/$1\\n\nopt/x/bin/a text=#!/bin/sh\\n$OTHER\\n\n", starts, "opt/x/bin/a");
     /* A part of a script gives the value, or makes up its own. */

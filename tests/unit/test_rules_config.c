@@ -1,4 +1,5 @@
 /* config and user. */
+#include "harden/report.h"
 #include "image_fixture.h"
 
 #include <stdio.h>
@@ -406,6 +407,59 @@ START_TEST(directories_of_nobody)
 }
 END_TEST
 
+static void control_is(const struct fixture *f, const char *id, const char *want)
+{
+    struct qn_err e;
+    json_t *report = qn_report_plan(&f->plan, &e), *item;
+    size_t i;
+    bool found = false;
+
+    ck_assert_ptr_nonnull(report);
+    json_array_foreach (json_object_get(report, "controls"), i, item)
+        if (strcmp(json_string_value(json_object_get(item, "id")), id) == 0) {
+            ck_assert_str_eq(json_string_value(json_object_get(item, "status")), want);
+            found = true;
+        }
+    ck_assert_msg(found, "%s", id);
+    json_decref(report);
+}
+
+/* What the history says of how the image was made. */
+START_TEST(made_by)
+{
+    static const char bad[] =
+        STARTS "},'history':[{'created_by':'/bin/sh -c #(nop) ADD file:1 in / '},"
+               "{'created_by':'RUN /bin/sh -c apt-get update # buildkit'},"
+               "{'created_by':'ADD x.tar /x # buildkit'},{'created_by':'/bin/sh -c #(nop) ADD file:2 in /y'},"
+               "{'created_by':'/bin/sh -c apk update'}],'x':{";
+    static const char good[] =
+        STARTS "},'history':[{'created_by':'/bin/sh -c #(nop) ADD file:1 in / '},"
+               "{'created_by':'RUN apt-get update && apt-get install -y ADD-ons'},"
+               "{'created_by':'COPY x /x # buildkit'},{'created_by':'RUN git submodule update; apk add x'},"
+               "{'created_by':'RUN echo ADD'}],'x':{";
+    auto_fixture f = {0}, g = {0}, h = {0};
+
+    fixture_make(&f, APP, bad, NO_USER);
+    ck_assert_ptr_nonnull(fixture_finding(&f, "CIS-DI-0007", "entry 1"));
+    ck_assert_ptr_nonnull(fixture_finding(&f, "CIS-DI-0009", "entry 2"));
+    ck_assert_ptr_nonnull(fixture_finding(&f, "CIS-DI-0009", "entry 3"));
+    ck_assert_ptr_nonnull(fixture_finding(&f, "CIS-DI-0007", "entry 4"));
+    ck_assert_ptr_null(fixture_finding(&f, "CIS-DI-0009", "entry 0"));
+    control_is(&f, "4.7", "fail");
+    control_is(&f, "4.9", "fail");
+    fixture_make(&g, APP, good, NO_USER);
+    ck_assert_ptr_null(fixture_finding(&g, "CIS-DI-0007", ""));
+    ck_assert_ptr_null(fixture_finding(&g, "CIS-DI-0009", ""));
+    control_is(&g, "4.7", "pass");
+    control_is(&g, "4.9", "pass");
+    control_is(&g, "4.3", "pass");
+    /* Without a history nobody can tell; a profile that keeps packages leaves more than is needed. */
+    fixture_make(&h, APP, STARTS, "{'profile':'safe'}");
+    control_is(&h, "4.7", "manual");
+    control_is(&h, "4.3", "partial");
+}
+END_TEST
+
 Suite *suite_rules_config(void)
 {
     const TTest *const tests[] = {search_path,
@@ -424,6 +478,7 @@ Suite *suite_rules_config(void)
                                   writable_things_become_the_users,
                                   fixed_user_who_cannot,
                                   reported,
-                                  directories_of_nobody};
+                                  directories_of_nobody,
+                                  made_by};
     return qn_suite("rules_config", tests, QN_ARRAY_LEN(tests));
 }

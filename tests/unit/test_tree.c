@@ -144,7 +144,7 @@ START_TEST(hard_links)
     auto_fixture f = {0};
 
     fixture_layer(&f, "a 0755 text=one\nb => a\nc => b");
-    fixture_layer(&f, ".wh.a\nd => nothing\ne => b");
+    fixture_layer(&f, ".wh.a");
     fixture_image(&f, "");
     const struct qn_node *n = f.image.tree.node;
     ck_assert(!fixture_has(&f, "a"));
@@ -152,23 +152,25 @@ START_TEST(hard_links)
     ck_assert_uint_eq(n[fixture_node(&f, "b")].data->size, 3);
     ck_assert_uint_eq(n[fixture_node(&f, "c")].data->size, 3);
     ck_assert_int_eq(n[fixture_node(&f, "c")].type, QN_FILE);
-    /* Links to lower layers or to nothing have none. */
-    ck_assert_ptr_null(n[fixture_node(&f, "d")].data);
-    ck_assert_ptr_null(n[fixture_node(&f, "e")].data);
 }
 END_TEST
 
-START_TEST(hard_link_before_its_target)
+/* docker and containerd refuse a hard link to nothing, to a lower layer, to what comes behind it, to itself, to a
+ * directory; so is the image. */
+START_TEST(hard_link_to_nothing)
 {
-    auto_fixture f = {0};
+    static const char *const layers[] = {"d => nothing", "e => below",     "b => a\na text=1",
+                                         "c => c",       "d => e\ne => d", "d/\ne => d"};
 
-    fixture_layer(&f, "b => a\na text=1\nc => c\nd => e\ne => d");
-    fixture_image(&f, "");
-    const struct qn_node *n = f.image.tree.node;
-    ck_assert_ptr_null(n[fixture_node(&f, "b")].data);
-    ck_assert_ptr_null(n[fixture_node(&f, "c")].data);
-    ck_assert_ptr_null(n[fixture_node(&f, "d")].data);
-    ck_assert_ptr_null(n[fixture_node(&f, "e")].data);
+    for (size_t i = 0; i < QN_ARRAY_LEN(layers); i++) {
+        auto_fixture f = {0};
+        struct qn_err e;
+        fixture_layer(&f, "below text=1");
+        fixture_layer(&f, layers[i]);
+        ck_assert_int_eq(fixture_try_image(&f, "", &e), -1);
+        ck_assert_int_eq(e.code, QN_E_MALFORMED);
+        ck_assert_msg(strstr(e.msg, "layer 1: hard link") != NULL, "%s", e.msg);
+    }
 }
 END_TEST
 
@@ -338,7 +340,7 @@ Suite *suite_tree(void)
                                   devices,
                                   duplicates,
                                   hard_links,
-                                  hard_link_before_its_target,
+                                  hard_link_to_nothing,
                                   hard_link_takes_the_last_of_its_name,
                                   lookups,
                                   long_walks,
