@@ -202,7 +202,7 @@ int qn_rule_user(const struct qn_image *img, const struct qn_options *opt, struc
     if (qn_user_choose(plan, &u, e) < 0 || qn_user_state(plan, &u, e) < 0)
         return -1;
     if (!qn_user_listed(plan, why, sizeof why) || !qn_user_access(plan, &u, why, sizeof why) ||
-        !qn_user_writes(plan, &u, why, sizeof why))
+        !qn_user_writes(plan, &u, why, sizeof why) || !qn_user_beside(plan, &u, why, sizeof why))
         return stays(plan, why, e);
     return apply(plan, &u, e);
 }

@@ -16,7 +16,9 @@ int qn_user_choose(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e
 /* Marks what the user must be able to write. */
 int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e) QN_MUST_CHECK;
 /* Marks directories and data that the application brought along; a part of qn_user_state(). */
-void qn_user_own(const struct qn_plan *p, struct qn_user_choice *u);
+int qn_user_own(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e) QN_MUST_CHECK;
+/* Whether none of the application's code writes files beside itself, in a directory that stays root's; if not, why. */
+bool qn_user_beside(const struct qn_plan *p, const struct qn_user_choice *u, char *why, size_t size);
 /* Whether the directories of the application's data are in a layer, so that they can become the user's; if not, why. */
 bool qn_user_listed(const struct qn_plan *p, char *why, size_t size);
 /* Whether the user can read, run and traverse what root could of everything reached or unowned; if not, why. */

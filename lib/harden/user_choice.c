@@ -298,15 +298,16 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
     u->state = qn_arena_alloc(&p->arena, t->count, sizeof *u->state, e);
     if (!u->state)
         return -1;
+    /* Below var, where it starts is where its state is; elsewhere its code may be there as well (user_own.c). */
     uint32_t work = qn_tree_resolve(t, img->config.working_dir, true);
     if (work != QN_NO_NODE && work != 0) {
         struct qn_str path = t->node[work].path;
-        bool own =
-            !system_dir(path) || ((qn_path_under(path, QN_STR("opt")) || qn_path_under(path, QN_STR("srv")) ||
-                                   qn_path_under(path, QN_STR("usr/src")) || qn_path_under(path, QN_STR("var"))) &&
-                                  qn_str_chr(path, '/') >= 0);
-        if (own)
-            mark(p, u, work, true);
+        bool own = !system_dir(path) || qn_path_under(path, QN_STR("opt")) || qn_path_under(path, QN_STR("srv")) ||
+                   qn_path_under(path, QN_STR("usr/src")) || qn_path_under(path, QN_STR("var"));
+        if (own && qn_str_chr(path, '/') >= 0)
+            mark(p, u, work, qn_path_under(path, QN_STR("var")) && !qn_path_under(path, QN_STR("var/www")));
+        else if (!system_dir(path))
+            mark(p, u, work, false);
     }
     for (size_t k = 0; k < QN_ARRAY_LEN(state_roots); k++) {
         uint32_t root = qn_tree_resolve(t, qn_str_c(state_roots[k]), true);
@@ -317,10 +318,6 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
                 (t->node[i].type == QN_DIR && !system_state(qn_path_base(t->node[i].path))))
                 mark(p, u, i, true);
     }
-    /* A directory of the application's own at the top ("/data") that no package could have made. */
-    for (uint32_t i = 1; i < t->count; i = qn_tree_end(t, i))
-        if (t->node[i].type == QN_DIR && !system_dir(t->node[i].path) && img->package_count > 0)
-            mark(p, u, i, true);
     /* Files and directories that anybody could write were meant to be written. */
     for (uint32_t i = 1; i < t->count; i++) {
         const struct qn_node *n = &t->node[i];
@@ -330,7 +327,8 @@ int qn_user_state(struct qn_plan *p, struct qn_user_choice *u, struct qn_err *e)
             owner_too && n->package == QN_NO_PACKAGE)
             mark(p, u, i, false);
     }
-    qn_user_own(p, u);
+    if (qn_user_own(p, u, e) < 0)
+        return -1;
     if (pid_in_run(img, &services))
         mark(p, u, qn_tree_resolve(t, QN_STR("run"), true), false);
     return 0;

@@ -183,6 +183,19 @@ static int read_elf(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
     return 0;
 }
 
+/* Where an application keeps its code. */
+static bool own_code(struct qn_str path)
+{
+    static const char *const system[] = {"usr", "etc", "lib", "var/lib", "var/cache", "bin", "sbin"};
+
+    if (qn_path_under(path, QN_STR("usr/src")))
+        return true;
+    for (size_t i = 0; i < QN_ARRAY_LEN(system); i++)
+        if (qn_path_under(path, qn_str_c(system[i])))
+            return false;
+    return !qn_text_dependency(path);
+}
+
 int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *arena, struct qn_err *e)
 {
     struct qn_shebang bang;
@@ -205,7 +218,7 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
         if (packed)
             return qn_packed_read(n->path, bytes, arena, &n->named, &n->mentions, e);
         qn_mentions_text(bytes, qn_comments_of(n->path), &n->mentions);
-        n->units = qn_units_used(bytes);
+        n->units = qn_units_used(bytes) | (own_code(n->path) ? qn_files_used(bytes) : 0);
         return qn_script_shell(&n->script)
                    ? 0
                    : qn_text_read(n->path, qn_text_kind(n->path, true), bytes, arena, &n->named, e);
@@ -213,7 +226,7 @@ int qn_content_read(struct qn_str bytes, struct qn_entry *n, struct qn_arena *ar
     if (qn_str_chr(bytes, '\0') < 0 && (text_name(n->path) || n->captured)) {
         n->content = QN_TEXT;
         qn_mentions_text(bytes, qn_comments_of(n->path), &n->mentions);
-        n->units = qn_units_used(bytes);
+        n->units = qn_units_used(bytes) | (own_code(n->path) ? qn_files_used(bytes) : 0);
         return qn_text_read(n->path, qn_text_kind(n->path, false), bytes, arena, &n->named, e);
     }
     return 0;

@@ -147,6 +147,27 @@ static uint32_t quoted(struct qn_str text)
     return bits;
 }
 
+static bool any_of(struct qn_str text, const char *const *words)
+{
+    for (size_t i = 0; words[i]; i++)
+        if (qn_str_find(text, qn_str_c(words[i])) >= 0)
+            return true;
+    return false;
+}
+
+uint32_t qn_files_used(struct qn_str text)
+{
+    static const char *const writes[] = {
+        ", 'w",        ", \"w",        ", 'a'",   ", \"a\"",           "'>'",      "\">\"",
+        "writeFile",   "WriteStream",  "appendF", "mkdirSync",         "makedirs", ".mkdir(",
+        "write_text(", "write_bytes(", "fputs(",  "file_put_contents", "fopen(",   "sqlite3.connect",
+        "shelve.open", "File.write",   "mode='w", "mode=\"w",          NULL};
+    static const char *const place[] = {"__file__", "__dirname",       "__DIR__", "__FILE__",
+                                        "FindBin",  "import.meta.url", NULL};
+
+    return (any_of(text, writes) ? QN_TEXT_WRITES : 0) | (any_of(text, place) ? QN_TEXT_PLACE : 0);
+}
+
 uint32_t qn_units_used(struct qn_str text)
 {
     static const char *const modules[] = {"setuptools", "pkg_resources", "distutils"};

@@ -318,8 +318,8 @@ START_TEST(own_state)
     static const struct {
         const char *path;
         uint32_t uid;
-    } row[] = {{"srv/notes", 65532},     {"srv/keep", 65532},       {"srv/keep/x.json", 65532},
-               {"srv/keep/x.py", 0},     {"opt/tool", 65532},       {"opt/tool/bin", 0},
+    } row[] = {{"srv/notes", 65532},     {"srv/keep", 0},           {"srv/keep/x.json", 65532},
+               {"srv/keep/x.py", 0},     {"opt/tool", 0},           {"opt/tool/bin", 0},
                {"opt/tool/bin/t", 0},    {"opt/tool/bin/t.cfg", 0}, {"opt/tool/node_modules", 0},
                {"opt/tool/a.db", 65532}, {"opt/tool/go", 0},        {"usr/local/bin", 0},
                {"usr/local/share/x", 0}, {"var/www/html", 65532},   {"home/a", 7},
@@ -331,6 +331,38 @@ START_TEST(own_state)
     for (size_t i = 0; i < QN_ARRAY_LEN(row); i++)
         ck_assert_msg(fixture_uid(&f, row[i].path) == row[i].uid, "%s", row[i].path);
     fixture_verified(&f);
+}
+END_TEST
+
+/* Where the application starts, it may make files; its code stays root's there, too, and elsewhere so does what holds
+ * code. Code that writes beside itself in such a place keeps the image as it is. */
+START_TEST(code_stays)
+{
+    static const char *const layer =
+        "app/main.py text=open('x', 'w')\\n\napp/run text=#!/bin/sh\\nexec true\\n\napp/data/\napp/data/x text=1\n"
+        "app/lib2/\napp/lib2/b.py text=import x\\n\napp/lib2/t.html text=t\napp/lib2/c.log text=t\nusr/bin/sh elf\n"
+        "bin -> usr/bin\nvar/www/html/\nvar/www/html/i.php text=x\nvar/www/html/up/\n";
+    static const struct {
+        const char *path;
+        uint32_t uid;
+    } row[] = {{"app", 65532},       {"app/main.py", 0},        {"app/run", 0},
+               {"app/data", 65532},  {"app/data/x", 65532},     {"app/lib2", 0},
+               {"app/lib2/b.py", 0}, {"app/lib2/t.html", 0},    {"app/lib2/c.log", 65532},
+               {"var/www/html", 0},  {"var/www/html/i.php", 0}, {"var/www/html/up", 65532}};
+    auto_fixture f = {0}, g = {0}, h = {0};
+
+    fixture_make(&f, layer, STARTS ",'WorkingDir':'/app'", "");
+    ck_assert_str_eq(fixture_config(&f, "User"), "\"65532:65532\"");
+    for (size_t i = 0; i < QN_ARRAY_LEN(row); i++)
+        ck_assert_msg(fixture_uid(&f, row[i].path) == row[i].uid, "%s", row[i].path);
+    fixture_verified(&f);
+    static const char *const beside = "opt/x/a.py text=p = dirname(__file__)\\nopen(p + '/y', 'w')\\n\n" APP;
+    fixture_make(&g, beside, STARTS, "");
+    ck_assert_str_eq(fixture_config(&g, "User"), "");
+    ck_assert_ptr_nonnull(fixture_finding(&g, "CIS-DI-0001", "/opt/x/a.py writes files"));
+    fixture_make(&h, beside, STARTS ",'WorkingDir':'/opt/x'", "");
+    ck_assert_str_eq(fixture_config(&h, "User"), "\"65532:65532\"");
+    ck_assert_uint_eq(fixture_uid(&h, "opt/x/a.py"), 0);
 }
 END_TEST
 
@@ -474,6 +506,7 @@ Suite *suite_rules_config(void)
                                   scripts_in_directories,
                                   state,
                                   own_state,
+                                  code_stays,
                                   pid_files,
                                   writable_things_become_the_users,
                                   fixed_user_who_cannot,
