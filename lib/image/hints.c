@@ -118,7 +118,7 @@ static bool program_name(struct qn_str text, bool path)
 }
 
 /* Names that start sentences as often as commands: they count before an option, a path or something filled in. */
-static bool sentence_word(struct qn_str word)
+bool qn_hints_sentence(struct qn_str word)
 {
     static const char *const words[] = {
         "test", "time", "file", "more",  "from",  "who",    "users",  "last",  "sort", "link",    "split", "join",
@@ -147,7 +147,7 @@ static void commands(struct hints *h, struct qn_str line)
             }
         bool more = qn_str_word(&after, &next);
         if (first && more && program_name(word, true) && !qn_str_eq(word, QN_STR("exec")) &&
-            (memchr("-/%\"'<>$.", next.p[0], 9) || (name_byte(next.p[0]) && !sentence_word(word))))
+            (memchr("-/%\"'<>$.", next.p[0], 9) || (name_byte(next.p[0]) && !qn_hints_sentence(word))))
             add(h, QN_HINT_COMMAND, word);
         /* "exec x", "a | x", "a && x" */
         first = ends || (first && qn_str_eq(word, QN_STR("exec")));
@@ -165,6 +165,28 @@ static void one(struct hints *h, struct qn_str text, uint32_t imports)
     else if ((shell || (starts && qn_str_starts(text, QN_STR("exec ")))) && qn_str_chr(text, ' ') > 0)
         commands(h, text); /* "exec x" is for a shell, whoever starts that */
     paths(h, text);
+}
+
+/* Go's programs start others through os/exec; texts stand in them without ends, so that of the tools that programs
+ * usually start each whose name occurs may be meant. */
+static bool go_words(struct hints *h, struct qn_str bytes)
+{
+    static const char *const tools[] = {
+        "tar",      "gzip",      "gunzip",    "bzip2",  "unzip",   "zip",    "zstd", "base64", "sha256sum",
+        "md5sum",   "diff",      "patch",     "bash",   "openssl", "gpg",    "cat",  "cp",     "mv",
+        "rm",       "ls",        "mkdir",     "chmod",  "chown",   "find",   "grep", "sed",    "awk",
+        "sort",     "head",      "tail",      "sleep",  "env",     "ps",     "kill", "df",     "lsof",
+        "hostname", "getent",    "uname",     "id",     "cut",     "tr",     "jq",   "nginx",  "ffmpeg",
+        "convert",  "gs",        "make",      "gcc",    "python3", "node",   "java", "psql",   "pg_dump",
+        "mysql",    "redis-cli", "systemctl", "sysctl", "mount",   "umount", "ldd",  "tee",    "xargs"};
+    if (qn_str_find(bytes, QN_STR("os/exec.(*Cmd)")) < 0)
+        return false;
+    for (size_t i = 0; i < QN_ARRAY_LEN(tools); i++) {
+        struct qn_str name = qn_str_c(tools[i]);
+        if (qn_str_find(bytes, name) >= 0)
+            add(h, QN_HINT_WORD, name);
+    }
+    return true;
 }
 
 /* Paths in the bytes of a static executable, which do not end where their text does. */
@@ -251,6 +273,9 @@ int qn_hints_read(const struct qn_elf *f, struct qn_elf_facts *out, struct qn_ar
         one(&h, s, out->imports);
     if (r == 0 && f->is_static)
         blob(&h, qn_str_head(f->bytes, BLOB_MAX));
+    /* Executables, not libraries. */
+    if (r == 0 && (f->is_static || f->interp.n) && go_words(&h, qn_str_head(f->bytes, BLOB_MAX)))
+        out->imports |= QN_IMPORT_EXEC | QN_IMPORT_GO;
     if (r == 0)
         r = store(&h, out, arena, e);
     free(h.at);

@@ -224,7 +224,8 @@ static void script_words(struct qn_keeping *k, uint32_t node, struct qn_str text
     struct qn_str word;
 
     while (qn_shell_word(&words, &word)) {
-        uint32_t to = word.n < QN_PATH_MAX ? qn_image_command_name(k->img, word) : QN_NO_NODE;
+        bool name = word.n < QN_PATH_MAX && !qn_shell_spoken(text, word);
+        uint32_t to = name ? qn_image_command_name(k->img, word) : QN_NO_NODE;
         if (to != QN_NO_NODE && k->img->tree.node[to].type != QN_DIR && !qn_keeping_shell(k, to))
             qn_keeping_chain(k, to, QN_KEPT_COMMAND, node);
     }

@@ -175,7 +175,8 @@ static bool for_programs(const struct qn_keeping *k, uint32_t package)
 {
     const struct qn_keep_package *p = &k->package[package];
 
-    if (p->class == QN_CLASS_TOOLBOX || p->class == QN_CLASS_BASE || (p->class == QN_CLASS_KIT && !p->aimless))
+    if (p->class == QN_CLASS_TOOLBOX || p->class == QN_CLASS_BASE || p->class == QN_CLASS_CUT ||
+        (p->class == QN_CLASS_KIT && !p->aimless))
         return false;
     return (p->how & QN_FOR_PROGRAMS) != 0;
 }
@@ -248,6 +249,10 @@ static enum member member(const struct qn_keeping *k, uint32_t package, uint32_t
         return script_member(k, package, end->data);
     if (bin)
         return KEEP;
+    bool to_program =
+        n->type == QN_SYMLINK && to != QN_NO_NODE && end->parent != QN_NO_NODE && (k->bits[end->parent] & QN_IN_BIN);
+    if (to_program && !for_programs(k, package))
+        return qn_keeping_has(k, to) ? KEEP : WAIT;
     return qn_keeping_files(k) ? strict_member(k, package, node, lib) : KEEP;
 }
 

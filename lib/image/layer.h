@@ -43,6 +43,7 @@ enum {
     QN_IMPORT_SETUID = 8, /* setuid, setresuid, setgroups ... */
     QN_IMPORT_CHOWN = 16, /* chown, lchown, fchown ... */
     QN_IMPORT_ICONV = 32, /* iconv_open: converts between character sets */
+    QN_IMPORT_GO = 128,   /* Go's os/exec: texts have no ends, so that shells cannot be told */
     QN_IMPORT_SPAWN = 64  /* a library's function that starts programs */
 };
 

@@ -2,6 +2,7 @@
  * file through links, loaders, libraries, interpreters and the words of scripts. The result is a set: the order of
  * the work list changes which of several reasons is printed, never what is reached. Nodes are taken in path order
  * from each root, so the printed reasons are the same on every machine. */
+#include "hints.h"
 #include "reach_int.h"
 #include "secrets.h"
 #include "words.h"
@@ -352,6 +353,20 @@ static void command_lines(struct qn_reaching *w, uint32_t node, const struct qn_
             qn_reach_word(w, f->hint[i].text, QN_WHY_STRINGS, node);
 }
 
+/* Programs that the application's own executables start by name: packages' programs are told by what those depend on.
+ * Everyday words are texts, but in Go's programs, where a list of tools was looked for. */
+static void own_words(struct qn_reaching *w, uint32_t node, const struct qn_elf_facts *f)
+{
+    bool go = f->imports & QN_IMPORT_GO;
+
+    if (go)
+        qn_reach_word(w, QN_STR("/bin/sh"), QN_WHY_SHELL, node);
+    for (uint32_t i = 0; i < f->hint_count; i++)
+        if (f->hint[i].kind == QN_HINT_WORD && qn_tool_find(f->hint[i].text) < 0 &&
+            (go || !qn_hints_sentence(f->hint[i].text)))
+            qn_reach_word(w, f->hint[i].text, QN_WHY_STRINGS, node);
+}
+
 static void expand_elf(struct qn_reaching *w, uint32_t node, const struct qn_entry *data)
 {
     const struct qn_image *img = w->img;
@@ -371,6 +386,9 @@ static void expand_elf(struct qn_reaching *w, uint32_t node, const struct qn_ent
         qn_reach_mentions(w, node, &data->mentions, true);
     if (!table && !w->tools && !qn_str_starts(f->soname, QN_STR("libc.")))
         command_lines(w, node, f);
+    if (starts && !table && !w->tools && img->tree.node[node].package == QN_NO_PACKAGE && img->package_count > 0 &&
+        f->soname.n == 0 && !is_shell(img->tree.node[node].path))
+        own_words(w, node, f);
 }
 
 static bool library_file(const void *tree, uint32_t node)

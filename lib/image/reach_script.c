@@ -149,31 +149,6 @@ static void sourced_values(struct qn_reaching *w, uint32_t node, struct qn_str t
     }
 }
 
-/* Everyday words that are names of programs, too: behind another word of a sentence they are none. */
-static bool spoken(struct qn_str text, struct qn_str word)
-{
-    static const char *const words[] = {"script", "more", "w",    "last", "look",  "users", "write", "wall", "column",
-                                        "from",   "size", "link", "join", "split", "reset", "file",  "time", "who"};
-    static const char *const starters[] = {"then", "do", "else", "exec",  "command", "env",   "xargs",
-                                           "sudo", "if", "nice", "nohup", "while",   "until", "elif"};
-    const char *p = word.p, *end;
-    bool everyday = false;
-
-    for (size_t i = 0; i < QN_ARRAY_LEN(words); i++)
-        everyday = everyday || qn_str_eq_c(word, words[i]);
-    while (everyday && p > text.p && (p[-1] == ' ' || p[-1] == '\t'))
-        p--;
-    if (!everyday || p == word.p || p == text.p)
-        return false;
-    for (end = p; p > text.p && (unsigned char)p[-1] > ' ' && !memchr(";&|(){}`\"'", p[-1], 10);)
-        p--;
-    struct qn_str before = qn_str_n(p, (size_t)(end - p));
-    for (size_t i = 0; i < QN_ARRAY_LEN(starters); i++)
-        if (qn_str_eq_c(before, starters[i]))
-            return false;
-    return before.n && before.p[0] != '-' && before.p[before.n - 1] != '=' && before.p[0] != '!';
-}
-
 /* "/usr/lib/x/bin/$NAME": whatever lies there may be meant. Directories that packages share hold more than a script's
  * parts. */
 static void whole_directory(struct qn_reaching *w, uint32_t node, struct qn_str word)
@@ -229,7 +204,7 @@ static void shell_text(struct qn_reaching *w, uint32_t node, struct qn_str text)
         int tool = qn_tool_find(qn_path_base(word));
         if (!w->tools)
             source_word(w, node, text, word, &sourcing);
-        if (word.n >= QN_PATH_MAX || keyword(word) || spoken(text, word) ||
+        if (word.n >= QN_PATH_MAX || keyword(word) || qn_shell_spoken(text, word) ||
             (w->tools && tool >= 0 && qn_tool_class(tool) == QN_TOOL_MANAGER))
             continue;
         qn_reach_word(w, word, QN_WHY_CALLED, node);

@@ -1,5 +1,7 @@
 #include "words.h"
 
+#include "base/compiler.h"
+
 static bool separates(char c)
 {
     return (unsigned char)c <= ' ' || memchr(";&|<>(){}`$=\"'\\,!", c, 17) != NULL;
@@ -56,4 +58,28 @@ bool qn_shell_word(struct qn_shell_words *self, struct qn_str *word)
     if (alt >= 0 && (size_t)alt + 2 < word->n)
         *word = qn_str_from(*word, (size_t)alt + 2);
     return word->n > 0;
+}
+
+bool qn_shell_spoken(struct qn_str text, struct qn_str word)
+{
+    static const char *const words[] = {"script", "more", "w",    "last", "look",  "users", "write", "wall", "column",
+                                        "from",   "size", "link", "join", "split", "reset", "file",  "time", "who"};
+    static const char *const starters[] = {"then", "do", "else", "exec",  "command", "env",   "xargs",
+                                           "sudo", "if", "nice", "nohup", "while",   "until", "elif"};
+    const char *p = word.p, *end;
+    bool everyday = false;
+
+    for (size_t i = 0; i < QN_ARRAY_LEN(words); i++)
+        everyday = everyday || qn_str_eq_c(word, words[i]);
+    while (everyday && p > text.p && (p[-1] == ' ' || p[-1] == '\t'))
+        p--;
+    if (!everyday || p == word.p || p == text.p)
+        return false;
+    for (end = p; p > text.p && (unsigned char)p[-1] > ' ' && !memchr(";&|(){}`\"'", p[-1], 10);)
+        p--;
+    struct qn_str before = qn_str_n(p, (size_t)(end - p));
+    for (size_t i = 0; i < QN_ARRAY_LEN(starters); i++)
+        if (qn_str_eq_c(before, starters[i]))
+            return false;
+    return before.n && before.p[0] != '-' && before.p[before.n - 1] != '=' && before.p[0] != '!';
 }

@@ -17,4 +17,8 @@ struct qn_shell_words {
  * it is. */
 bool qn_shell_word(struct qn_shell_words *self, struct qn_str *word);
 
+/* Whether a word of the text is an everyday word that is a program's name, too ("more", "script"), and stands behind
+ * another word of a sentence: then it is no command. */
+bool qn_shell_spoken(struct qn_str text, struct qn_str word);
+
 #endif

@@ -346,6 +346,21 @@ static void words_are(const char *text, const char *want)
     ck_assert_msg(strcmp(b.p ? b.p : "", want) == 0, "%s: %s instead of %s", text, b.p, want);
 }
 
+/* What the application's own executables start by name; those of packages are told otherwise. */
+START_TEST(own_executables)
+{
+    static const char *const starts = "'Cmd':['/app/x']";
+
+    reaches("app/x elf import=execvp names=tool\nusr/bin/tool elf\n" OWNER("/usr/bin/tool"), starts, "usr/bin/tool",
+            true);
+    reaches("app/x elf names=tool\nusr/bin/tool elf\n" OWNER("/usr/bin/tool"), starts, "usr/bin/tool", false);
+    reaches("app/x elf import=execvp names=sort\nusr/bin/sort elf\n" OWNER("/usr/bin/sort"), starts, "usr/bin/sort",
+            false);
+    reaches("app/x elf import=execvp names=tool\nusr/bin/tool elf\n" OWNER("/app/x\\n/usr/bin/tool"), starts,
+            "usr/bin/tool", false);
+}
+END_TEST
+
 START_TEST(words)
 {
     words_are("", "");
@@ -371,8 +386,8 @@ END_TEST
 Suite *suite_reach(void)
 {
     const TTest *const tests[] = {
-        entrypoints,    health_checks, scripts, the_application, interpreters_libraries, command_lines, busybox,
-        utility_images, environment,   keep,    explained,       order_does_not_matter,  commands,      users,
-        words};
+        entrypoints,     health_checks, scripts, the_application, interpreters_libraries, command_lines, busybox,
+        utility_images,  environment,   keep,    explained,       order_does_not_matter,  commands,      users,
+        own_executables, words};
     return qn_suite("reach", tests, QN_ARRAY_LEN(tests));
 }
