@@ -373,11 +373,28 @@ static int run_rules(struct qn_plan *p, struct qn_err *e)
     return remove_lists(p, e);
 }
 
+/* Runtimes make a hard link when they meet it: what it names must stand before it in the same layer, and be no
+ * directory. docker and containerd refuse any other. */
+static int check_hard_links(const struct qn_tree *t, struct qn_err *e)
+{
+    for (size_t l = 0; l < t->layer_count; l++)
+        for (size_t i = 0; i < t->layer[l].count; i++) {
+            const struct qn_entry *n = &t->layer[l].entry[i];
+            const struct qn_entry *to = n->type == QN_HARDLINK ? qn_layer_target(&t->layer[l], n) : NULL;
+            if (n->type == QN_HARDLINK && (!to || to->type == QN_DIR))
+                return qn_fail(e, QN_E_MALFORMED, "layer %zu: hard link \"%s\" to \"%s\", which %s", l, QN_Q(n->path),
+                               QN_Q(n->link), to ? "is a directory" : "does not stand before it in the layer");
+        }
+    return 0;
+}
+
 int qn_plan_make(const struct qn_image *img, const struct qn_options *opt, struct qn_plan *out, struct qn_err *e)
 {
     qn_auto_plan struct qn_plan p = {.img = img, .asked = opt};
     char because[512];
 
+    if (check_hard_links(&img->tree, e) < 0)
+        return -1;
     qn_arena_init(&p.arena, ARENA_MAX);
     struct qn_options *effective = qn_arena_alloc(&p.arena, 1, sizeof *effective, e);
     if (!effective)

@@ -99,21 +99,6 @@ static void read_user(struct qn_image *img)
     }
 }
 
-/* Runtimes make a hard link when they meet it: what it names must stand before it in the same layer, and be no
- * directory. docker and containerd refuse any other. */
-static int check_hard_links(const struct qn_layer_index *layers, size_t count, struct qn_err *e)
-{
-    for (size_t l = 0; l < count; l++)
-        for (size_t i = 0; i < layers[l].count; i++) {
-            const struct qn_entry *n = &layers[l].entry[i];
-            const struct qn_entry *to = n->type == QN_HARDLINK ? qn_layer_target(&layers[l], n) : NULL;
-            if (n->type == QN_HARDLINK && (!to || to->type == QN_DIR))
-                return qn_fail(e, QN_E_MALFORMED, "layer %zu: hard link \"%s\" to \"%s\", which %s", l, QN_Q(n->path),
-                               QN_Q(n->link), to ? "is a directory" : "does not stand before it in the layer");
-        }
-    return 0;
-}
-
 int qn_image_build(const struct qn_layer_index *layers, size_t count, struct qn_str config,
                    const struct qn_limits *limits, const struct qn_keep *keep, struct qn_image *out, struct qn_err *e)
 {
@@ -122,7 +107,7 @@ int qn_image_build(const struct qn_layer_index *layers, size_t count, struct qn_
     qn_arena_init(&img.arena, ARENA_MAX);
     if (qn_imgconfig_parse(config, limits, &img.config, e) < 0)
         return qn_err_wrap(e, "image config");
-    if (check_hard_links(layers, count, e) < 0 || qn_tree_build(layers, count, &img.tree, e) < 0)
+    if (qn_tree_build(layers, count, &img.tree, e) < 0)
         return -1;
     find_databases(&img);
     read_osrelease(&img);
