@@ -229,7 +229,7 @@ static int read_end(const char *text, int64_t *out, struct qn_err *e)
         *out = seconds > 366 * 86400u ? INT64_MAX : now + (int64_t)seconds;
     }
     if (*out <= now || *out - now > 366 * 86400)
-        return qn_fail(e, QN_E_MALFORMED, "expires: must be between now and a year from now");
+        return qn_fail(e, QN_E_CONFLICT, "expires: must be between now and a year from now");
     return 0;
 }
 

@@ -168,10 +168,10 @@ static int list_images(struct qn_tx *tx, struct qn_str word, const char *ref, co
     enum qn_approval_state decided =
         qn_str_eq(word, QN_STR("awaiting-approval")) ? QN_APPROVAL_WAITING : qn_approval_parse(word);
 
-    if (ref && word.n)
-        return qn_fail(e, QN_E_USAGE, "state or ref, not both");
+    if (ref && decided)
+        return qn_fail(e, QN_E_CONFLICT, "decisions are listed for all references: leave ref out");
     if (ref)
-        return qn_index_derivations_for(tx, ref, page->after, page->limit, add_image, list, e);
+        return qn_index_derivations_for(tx, ref, state, page->after, page->limit, add_image, list, e);
     if (decided)
         return qn_index_approvals(tx, decided, page->after, page->limit, add_decision, list, e);
     return qn_index_derivation_list(tx, state, page->after, page->limit, add_image, list, e);

@@ -62,12 +62,10 @@ void qn_endpoint_jobs(struct qn_exchange *x, struct qn_http_request *r)
     (void)qn_query_text(r, "after", before, sizeof before);
     bool by_ref = qn_query_text(r, "ref", ref, sizeof ref);
     qn_auto_read struct qn_tx *tx = NULL;
-    if (by_ref && state)
-        bad = qn_fail(&e, QN_E_USAGE, "state or ref, not both");
-    else if (qn_index_read(x->server->site->index, &tx, &e) < 0)
+    if (qn_index_read(x->server->site->index, &tx, &e) < 0)
         bad = -1;
     else
-        bad = by_ref ? qn_index_jobs_for(tx, ref, before, page.limit, add_job, &l, &e)
+        bad = by_ref ? qn_index_jobs_for(tx, ref, state, before, page.limit, add_job, &l, &e)
                      : qn_index_jobs(tx, state, before, page.limit, add_job, &l, &e);
     if (bad < 0) {
         json_decref(l.list);
@@ -265,7 +263,7 @@ static int retry(struct qn_work *w, struct qn_err *e)
     {
         qn_auto_read struct qn_tx *tx = NULL;
         if (qn_index_read(site->index, &tx, e) < 0 ||
-            qn_index_derivations_for(tx, row.reference, 0, 1000, pick_failed, &f, e) < 0)
+            qn_index_derivations_for(tx, row.reference, 0, 0, 1000, pick_failed, &f, e) < 0)
             return -1;
     }
     if (f.n == 0)

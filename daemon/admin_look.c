@@ -295,7 +295,7 @@ static int diff(struct qn_work *w, struct qn_err *e)
     struct qn_digest d;
 
     if (qn_work_query(w, "against") && qn_work_query(w, "policy"))
-        return qn_fail(e, QN_E_USAGE, "against or policy, not both");
+        return qn_fail(e, QN_E_CONFLICT, "against or policy, not both");
     if (qn_digest_parse(qn_str_c(w->arg), &d, e) < 0 || find_image(w->server->site, &d, &row, e) < 0)
         return -1;
     if (qn_work_query(w, "against"))

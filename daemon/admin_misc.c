@@ -259,8 +259,8 @@ void qn_endpoint_audit(struct qn_exchange *x, struct qn_http_request *r)
     bool pulls = qn_str_eq(kind, QN_STR("pulls")), filtered = f.who || f.action || f.subject;
     json_t *list = json_array();
     qn_auto_read struct qn_tx *tx = NULL;
-    if ((f.who != NULL) + (f.action != NULL) + (f.subject != NULL) > 1 || (filtered && (f.forward || pulls)))
-        bad = qn_fail(&e, QN_E_USAGE, "one of who, action, subject; none with kind=pulls or order=oldest");
+    if (filtered && (f.forward || pulls))
+        bad = qn_fail(&e, QN_E_CONFLICT, "who, action and subject go with kind=decisions and order=newest");
     else if (qn_index_read(x->server->site->index, &tx, &e) < 0)
         bad = -1;
     else

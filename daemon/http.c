@@ -49,12 +49,22 @@ static enum MHD_Result queue(struct qn_http_request *r)
     return result;
 }
 
+/* An error of the server's own, in the shape of the listener's. */
+static void respond_error(struct qn_http_request *r, unsigned status, const struct qn_http_field *fields,
+                          const struct qn_err *e)
+{
+    if (r->h->listen[r->conn->listener].problems)
+        qn_http_respond_problem(r, status, fields, e);
+    else
+        qn_http_respond_oci_error(r, status, fields, e);
+}
+
 static void refuse(struct qn_http_request *r, const struct qn_err *e)
 {
     const struct qn_http_field close_it[] = {{"Connection", "close"}, {NULL, NULL}};
 
     atomic_fetch_add(&r->h->stats.rejected, 1);
-    qn_http_respond_oci_error(r, MHD_HTTP_BAD_REQUEST, close_it, e);
+    respond_error(r, e->code == QN_E_METHOD ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_BAD_REQUEST, close_it, e);
 }
 
 static void begin(struct qn_http_request *r)
@@ -82,7 +92,7 @@ static enum MHD_Result handle(struct qn_http_request *r)
     if (atomic_load(&r->h->stopping))
         return MHD_NO;
     qn_fail(&e, QN_E_BUG, "the request was neither answered nor parked");
-    qn_http_respond_oci_error(r, 0, NULL, &e);
+    respond_error(r, 0, NULL, &e);
     return queue(r);
 }
 
@@ -105,12 +115,12 @@ static enum MHD_Result first_call(struct qn_http_request *r, const char *method,
     begin(r);
     if (!r->response && !r->want_buffer && !r->want_sink) {
         qn_fail(&e, QN_E_LIMIT, "no body is expected here");
-        qn_http_respond_oci_error(r, 0, NULL, &e);
+        respond_error(r, 0, NULL, &e);
     }
     if (!r->response && r->body_length != UINT64_MAX && r->body_length > r->body_max) {
         qn_fail(&e, QN_E_LIMIT, "a body of %llu bytes, at most %llu", (unsigned long long)r->body_length,
                 (unsigned long long)r->body_max);
-        qn_http_respond_oci_error(r, 0, NULL, &e);
+        respond_error(r, 0, NULL, &e);
     }
     if (r->response && (r->body_length > SWALLOW || qn_http_header(r, "Expect", &expect))) {
         qn_conn_linger(r->conn);

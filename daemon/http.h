@@ -28,6 +28,7 @@ struct qn_http_listen {
     const char *name;    /* of the kind, for the log; static */
     bool tls;            /* speak TLS (TCP only) */
     bool uploads;        /* large bodies are expected: bigger buffers */
+    bool problems;       /* errors of the server's own are application/problem+json (RFC 9457), not OCI's */
 };
 
 /* What the application does. All run on worker threads and must not block; `ctx` is the application's. */

@@ -117,7 +117,7 @@ static int check_framing(struct qn_http_request *r, const struct framing *f, boo
         r->body_length = UINT64_MAX;
     r->has_body = r->body_length > 0;
     if (r->has_body && (r->method == QN_HTTP_GET || r->method == QN_HTTP_HEAD || r->method == QN_HTTP_OTHER))
-        return qn_fail(e, QN_E_MALFORMED, "%s with a body", r->method_text);
+        return qn_fail(e, QN_E_METHOD, "%s with a body", r->method_text);
     return 0;
 }
 

@@ -1,6 +1,8 @@
 /* From path and method to an endpoint. */
 #include "server.h"
 
+#include <stdio.h>
+
 #define R (1u << QN_LISTEN_REGISTRY)
 #define M (1u << QN_LISTEN_MIRROR)
 #define A (1u << QN_LISTEN_ADMIN)
@@ -91,4 +93,18 @@ const struct qn_endpoint *qn_endpoint_find(int listener, struct qn_str method, s
         return p;
     }
     return NULL;
+}
+
+void qn_endpoint_methods(int listener, struct qn_str path, char *out, size_t size)
+{
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < QN_ARRAY_LEN(endpoints); i++) {
+        struct qn_str a[3] = {{"", 0}, {"", 0}, {"", 0}}, rest = qn_str_c(endpoints[i].methods), word;
+        if (!(endpoints[i].listeners & 1u << listener) || !match(qn_str_c(endpoints[i].pattern), path, a))
+            continue;
+        while (qn_str_word(&rest, &word) && n + word.n + 3 < size)
+            n += (size_t)snprintf(out + n, size - n, "%s%.*s", n ? ", " : "", QN_FMT(word));
+    }
 }

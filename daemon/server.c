@@ -130,10 +130,20 @@ static bool authorized(struct qn_exchange *x, struct qn_http_request *r)
 /* --- callbacks ---------------------------------------------------------------------------------------------------- */
 static void no_route(struct qn_http_request *r, bool other)
 {
-    if (other)
-        qn_respond_error(r, QN_E_METHOD, "this method is not allowed here");
-    else
+    char allow[64];
+    struct qn_http_field fields[] = {{"Allow", allow}, {NULL, NULL}};
+    struct qn_err e;
+
+    if (!other) {
         qn_respond_error(r, QN_E_NOT_FOUND, "no such endpoint");
+        return;
+    }
+    qn_endpoint_methods(qn_http_kind(r), qn_http_path(r), allow, sizeof allow);
+    qn_fail(&e, QN_E_METHOD, "this method is not allowed here");
+    if (qn_http_kind(r) == QN_LISTEN_ADMIN || qn_http_kind(r) == QN_LISTEN_METRICS)
+        qn_http_respond_problem(r, 0, fields, &e);
+    else
+        qn_http_respond_oci_error(r, 0, fields, &e);
 }
 
 static void on_begin(void *ctx, struct qn_http_request *r)
@@ -278,6 +288,7 @@ static int add_listeners(const struct qn_settings *s, const struct qn_names *nam
         l->at[l->n++] = (struct qn_http_listen){.address = listen_address(s, names->v[i]),
                                                 .kind = (int)kind,
                                                 .name = name,
+                                                .problems = kind == QN_LISTEN_ADMIN || kind == QN_LISTEN_METRICS,
                                                 .tls = tcp && s->tls_cert.n > 0,
                                                 .uploads = kind == QN_LISTEN_REGISTRY && s->locals > 0};
     }

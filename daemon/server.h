@@ -72,6 +72,8 @@ void qn_server_free(struct qn_server *s);
 /* The row of a path on a listener; `*other` tells that the path exists with other methods. */
 const struct qn_endpoint *qn_endpoint_find(int listener, struct qn_str method, struct qn_str path, struct qn_str arg[3],
                                            bool *other);
+/* The methods of a path on a listener, for Allow: "GET, HEAD". */
+void qn_endpoint_methods(int listener, struct qn_str path, char *out, size_t size);
 /* Every row, for documentation and tests. */
 const struct qn_endpoint *qn_endpoints(size_t *n);
 

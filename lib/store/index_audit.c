@@ -85,12 +85,18 @@ static int audit_query(struct qn_tx *tx, const struct qn_audit_filter *f, sqlite
 
     if (f->forward)
         return qn_sql_query(tx, st, e, AUDIT "WHERE id >= ? ORDER BY id", "i", f->before > 0 ? f->before : 0);
+    const char *who = f->who ? f->who : "", *action = f->action ? f->action : "", *subject = f->subject;
+    if (subject)
+        return qn_sql_query(tx, st, e,
+                            AUDIT
+                            "WHERE subject = ?1 AND id < ?2 AND (?3 = '' OR who = ?3) AND (?4 = '' OR action = ?4)"
+                            " ORDER BY id DESC",
+                            "titt", subject, before, who, action);
     if (f->who)
-        return qn_sql_query(tx, st, e, AUDIT "WHERE who = ? AND id < ? ORDER BY id DESC", "ti", f->who, before);
+        return qn_sql_query(tx, st, e, AUDIT "WHERE who = ?1 AND id < ?2 AND (?3 = '' OR action = ?3) ORDER BY id DESC",
+                            "tit", who, before, action);
     if (f->action)
-        return qn_sql_query(tx, st, e, AUDIT "WHERE action = ? AND id < ? ORDER BY id DESC", "ti", f->action, before);
-    if (f->subject)
-        return qn_sql_query(tx, st, e, AUDIT "WHERE subject = ? AND id < ? ORDER BY id DESC", "ti", f->subject, before);
+        return qn_sql_query(tx, st, e, AUDIT "WHERE action = ? AND id < ? ORDER BY id DESC", "ti", action, before);
     return qn_sql_query(tx, st, e, AUDIT "WHERE id < ? ORDER BY id DESC", "i", before);
 }
 

@@ -168,13 +168,13 @@ int qn_index_derivation_list(struct qn_tx *tx, enum qn_state state, int64_t befo
     return walk(tx, st, max, fn, arg, e);
 }
 
-int qn_index_derivations_for(struct qn_tx *tx, const char *reference, int64_t before, size_t max,
+int qn_index_derivations_for(struct qn_tx *tx, const char *reference, enum qn_state state, int64_t before, size_t max,
                              bool (*fn)(void *arg, const struct qn_row_derivation *row), void *arg, struct qn_err *e)
 {
     qn_auto_stmt sqlite3_stmt *st = NULL;
 
-    if (qn_sql_query(tx, &st, e, COLUMNS "WHERE reference = ? AND id < ? ORDER BY id DESC", "ti", reference,
-                     before > 0 ? before : INT64_MAX) < 0)
+    if (qn_sql_query(tx, &st, e, COLUMNS "WHERE reference = ?1 AND id < ?2 AND (?3 = 0 OR state = ?3) ORDER BY id DESC",
+                     "tii", reference, before > 0 ? before : INT64_MAX, (int64_t)state) < 0)
         return -1;
     return walk(tx, st, max, fn, arg, e);
 }

@@ -65,13 +65,13 @@ static int walk(struct qn_tx *tx, sqlite3_stmt *st, size_t max, bool (*fn)(void 
     return 0;
 }
 
-int qn_index_jobs_for(struct qn_tx *tx, const char *reference, const char *before, size_t max,
+int qn_index_jobs_for(struct qn_tx *tx, const char *reference, enum qn_state state, const char *before, size_t max,
                       bool (*fn)(void *arg, const struct qn_row_job *row), void *arg, struct qn_err *e)
 {
     qn_auto_stmt sqlite3_stmt *st = NULL;
 
-    if (qn_sql_query(tx, &st, e, COLUMNS "WHERE reference = ? AND id < ? ORDER BY id DESC", "tt", reference,
-                     before[0] ? before : "~") < 0)
+    if (qn_sql_query(tx, &st, e, COLUMNS "WHERE reference = ?1 AND id < ?2 AND (?3 = 0 OR state = ?3) ORDER BY id DESC",
+                     "tti", reference, before[0] ? before : "~", (int64_t)state) < 0)
         return -1;
     return walk(tx, st, max, fn, arg, e);
 }

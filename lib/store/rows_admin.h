@@ -91,7 +91,7 @@ void qn_audit_hash(const struct qn_row_audit *row, struct qn_digest *out);
 /* W. Appends: id, previous and hash are set in `row`. at of 0 means now. */
 int qn_index_audit_put(struct qn_tx *tx, struct qn_row_audit *row, struct qn_err *e) QN_MUST_CHECK;
 struct qn_audit_filter {
-    const char *who, *action, *subject; /* NULL: any; at most one is given */
+    const char *who, *action, *subject; /* NULL: any; not with `forward` */
     int64_t before;                     /* ids below; 0: from the newest */
     bool forward;                       /* ids above `before`, oldest first */
 };

@@ -67,7 +67,7 @@ int qn_index_derivation_list(struct qn_tx *tx, enum qn_state state, int64_t befo
                              bool (*fn)(void *arg, const struct qn_row_derivation *row), void *arg,
                              struct qn_err *e) QN_MUST_CHECK;
 /* The same of one reference, as it stands in the rows. */
-int qn_index_derivations_for(struct qn_tx *tx, const char *reference, int64_t before, size_t max,
+int qn_index_derivations_for(struct qn_tx *tx, const char *reference, enum qn_state state, int64_t before, size_t max,
                              bool (*fn)(void *arg, const struct qn_row_derivation *row), void *arg,
                              struct qn_err *e) QN_MUST_CHECK;
 /* W. Forgets a derivation (purge, or a retry after a denial). Its blobs go with the next sweep. */

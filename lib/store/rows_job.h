@@ -29,7 +29,7 @@ int qn_index_job_get(struct qn_tx *tx, const char *id, struct qn_row_job *out, b
 int qn_index_jobs(struct qn_tx *tx, enum qn_state state, const char *before, size_t max,
                   bool (*fn)(void *arg, const struct qn_row_job *row), void *arg, struct qn_err *e) QN_MUST_CHECK;
 /* The same of one reference. */
-int qn_index_jobs_for(struct qn_tx *tx, const char *reference, const char *before, size_t max,
+int qn_index_jobs_for(struct qn_tx *tx, const char *reference, enum qn_state state, const char *before, size_t max,
                       bool (*fn)(void *arg, const struct qn_row_job *row), void *arg, struct qn_err *e) QN_MUST_CHECK;
 /* W. Forgets finished jobs that ended before `before_ms`. */
 int qn_index_jobs_prune(struct qn_tx *tx, int64_t before_ms, struct qn_err *e) QN_MUST_CHECK;
