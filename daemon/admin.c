@@ -170,6 +170,8 @@ int qn_admin_reference(struct qn_site *site, struct qn_str ref, struct qn_subjec
     }
     if (at < 0 && tag.n == 0)
         tag = QN_STR("latest");
+    if (name.n > QN_NAME_MAX)
+        return qn_fail(e, QN_E_NAME_UNKNOWN, "no repository has a name of %zu bytes", name.n);
     if (qn_route(site->settings, false, name, QN_STR(""), &s->route, e) < 0)
         return -1;
     s->policy = qn_site_policy(site, qn_str_c(s->route.name), tag);

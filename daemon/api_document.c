@@ -16,7 +16,7 @@ static json_t *reference_to(struct qn_str name)
 
 #define TEXT_PATTERN "^[^\\u0000-\\u001f\\u007f]*$"
 #define REF_PATTERN                                                                                                    \
-    "^(?=[^:@]{3,200}([:@]|$))[a-z0-9]+([._-][a-z0-9]+)*(/"                                                            \
+    "^[a-z0-9]+([._-][a-z0-9]+)*(/"                                                                                    \
     "[a-z0-9]+([._-][a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"                                                \
     "(@sha256:[a-f0-9]{64})?$"
 
