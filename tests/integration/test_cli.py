@@ -388,7 +388,7 @@ def test_reserved_names_are_refused(cli, images):
     ("platforms: linux/amd64\nlisten:\n  regstry: []\n", 3, 3, "regstry"),
     ("limits: {jobs: many}\n", 1, 16, "many"),
     ("storage:\n  root: [1]\n", 2, 9, "root"),
-    ("auth: {htpasswd: x}\n", 1, None, "not built yet"),
+    ("auth: {token: {realm: x}}\n", 1, None, "not built yet"),
     ("a: 1\na: 2\n", 2, 1, "a"),
     ("listen: [\n", None, None, ""),
     ("policies:\n  - name: x\n    profile: extreme\n", 3, 14, "extreme"),

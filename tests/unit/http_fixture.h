@@ -205,7 +205,7 @@ static inline void make_file(void)
 
 static inline void start(struct qn_http_options o, bool proxy)
 {
-    const struct qn_http_listen listen[] = {{"127.0.0.1:0", 1, "test", false, true}};
+    const struct qn_http_listen listen[] = {{"127.0.0.1:0", 1, "test", false, true, false}};
     const struct qn_http_app app = {on_begin, on_handle, on_end, proxy ? trusted : NULL, NULL};
     struct qn_err e;
 

@@ -169,7 +169,8 @@ START_TEST(unix_socket)
 
     snprintf(path, sizeof path, "/tmp/quench-test-%d.sock", (int)getpid());
     snprintf(address, sizeof address, "unix:%s", path);
-    const struct qn_http_listen listen[] = {{address, 2, "admin", false, false}, {"[::]:0", 0, "both", false, false}};
+    const struct qn_http_listen listen[] = {{address, 2, "admin", false, false, false},
+                                            {"[::]:0", 0, "both", false, false, false}};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     memcpy(un.sun_path, path, strlen(path) + 1);
     /* A socket that was left behind does not hinder. */
@@ -197,13 +198,13 @@ START_TEST(bad_addresses)
     const struct qn_http_app app = {on_begin, on_handle, on_end, NULL, NULL};
 
     for (size_t i = 0; i < QN_ARRAY_LEN(bad); i++) {
-        const struct qn_http_listen listen[] = {{bad[i], 0, "bad", false, false}};
+        const struct qn_http_listen listen[] = {{bad[i], 0, "bad", false, false, false}};
         struct qn_http *h;
         struct qn_err e;
         qn_fails(qn_http_new(&(struct qn_http_options){.listen = listen, .listen_count = 1}, &app, &h, &e), e,
                  QN_E_CONFIG);
     }
-    const struct qn_http_listen tls[] = {{"127.0.0.1:0", 0, "tls", true, false}};
+    const struct qn_http_listen tls[] = {{"127.0.0.1:0", 0, "tls", true, false, false}};
     struct qn_http *h;
     struct qn_err e;
     qn_fails(qn_http_new(&(struct qn_http_options){.listen = tls, .listen_count = 1}, &app, &h, &e), e, QN_E_CONFIG);

@@ -102,7 +102,7 @@ START_TEST(tls)
 {
     struct pair ca = make_pair("ca", NULL), server = make_pair("server", &ca), client = make_pair("alice", &ca);
     struct pair other_ca = make_pair("ca", NULL), mallory = make_pair("alice", &other_ca);
-    const struct qn_http_listen listen[] = {{"127.0.0.1:0", 1, "tls", true, false}};
+    const struct qn_http_listen listen[] = {{"127.0.0.1:0", 1, "tls", true, false, false}};
     qn_auto_buf struct qn_buf b = {0};
 
     qn_buf_init(&b, 8u << 20);
