@@ -1,6 +1,7 @@
 """quench ctl, as people and scripts use it."""
 import json
 import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -102,8 +103,8 @@ def test_tags_and_overrides(fresh, tag):
     assert "2 entries" not in ctl(q, "audit", "verify").stdout
     # a log that was changed is found out
     q.stop()
-    subprocess.run(["sqlite3", os.path.join(q.root, "quench.db"), "UPDATE audit SET who = 'nobody' WHERE id = 2"],
-                   check=True)
+    with sqlite3.connect(os.path.join(q.root, "quench.db")) as index:
+        index.execute("UPDATE audit SET who = 'nobody' WHERE id = 2")
     q.start()
     assert "entry 2" in ctl(q, "audit", "verify", status=1).stderr
 
