@@ -90,6 +90,24 @@ static size_t characters(struct qn_str s)
     return n;
 }
 
+/* The form alone; which names lead somewhere is for the handler. */
+static bool is_reference(struct qn_str s)
+{
+    ptrdiff_t at = qn_str_chr(s, '@');
+    struct qn_str name = at < 0 ? s : qn_str_head(s, (size_t)at);
+    ptrdiff_t colon = qn_str_rchr(name, ':'), slash = qn_str_chr(name, '/');
+    struct qn_digest d;
+    struct qn_err e;
+
+    if (s.n > QN_REF_MAX || slash < 0 || (at >= 0 && qn_digest_parse(qn_str_from(s, (size_t)at + 1), &d, &e) < 0))
+        return false;
+    if (colon > slash && !qn_reference_tag_valid(qn_str_from(name, (size_t)colon + 1)))
+        return false;
+    if (colon > slash)
+        name = qn_str_head(name, (size_t)colon);
+    return name.n > QN_NAME_MAX || qn_reference_repository_valid(name);
+}
+
 static int check_text(struct qn_str type, struct qn_str s, const char *where, struct qn_err *e)
 {
     struct qn_str base;
@@ -101,8 +119,8 @@ static int check_text(struct qn_str type, struct qn_str s, const char *where, st
             return qn_fail(e, QN_E_MALFORMED, "%s: control characters", where);
     if (qn_str_eq(type, QN_STR("digest")))
         return qn_digest_parse(s, &d, e) < 0 ? qn_err_wrap(e, "%s", where) : 0;
-    if (qn_str_eq(type, QN_STR("ref")) && (s.n == 0 || s.n > QN_REF_MAX))
-        return qn_fail(e, QN_E_MALFORMED, "%s: 1 to %d characters are needed", where, QN_REF_MAX);
+    if (qn_str_eq(type, QN_STR("ref")) && !is_reference(s))
+        return qn_fail(e, QN_E_MALFORMED, "%s: not UPSTREAM/REPOSITORY[:TAG|@DIGEST]", where);
     if (qn_api_bounds(type, &base, &low, &high) && (characters(s) < low || characters(s) > high))
         return qn_fail(e, QN_E_MALFORMED, "%s: %llu to %llu characters are needed", where, (unsigned long long)low,
                        (unsigned long long)high);

@@ -130,3 +130,17 @@ def trivy():
 
 
 assert conftest and free_port
+
+
+def schemathesis():
+    """The st command, in an environment of its own; None where there is none and PyPI is not reachable."""
+    directory = os.path.join(os.environ.get("TMPDIR", "/tmp"), "quench-tools", "schemathesis")
+    binary = os.path.join(directory, "bin", "st")
+    if shutil.which("st"):
+        return shutil.which("st")
+    pip = os.path.join(directory, "bin", "pip")
+    if not os.path.exists(binary):
+        subprocess.run(["python3", "-m", "venv", directory], capture_output=True)
+        if os.path.exists(pip):
+            subprocess.run([pip, "install", "-q", "schemathesis==4.32.5"], capture_output=True)
+    return binary if os.path.exists(binary) else None
