@@ -157,11 +157,9 @@ static void refuse(struct qn_exchange *x, struct qn_http_request *r, enum qn_act
     char scope[QN_NAME_MAX + 64];
 
     scope_of(x, action, scope, sizeof scope);
-    if (!has_users(x))
-        qn_respond_error(r, QN_E_DENIED, "no rule of auth.rules allows that");
-    else if (x->access)
+    if (x->access)
         challenge(x, r, scope, "insufficient_scope", "the token does not allow that");
-    else if (!x->who[0])
+    else if (!x->who[0] && has_users(x))
         challenge(x, r, scope, "", "a login is needed");
     else
         qn_respond_error(r, QN_E_DENIED, "no rule of auth.rules allows that");
@@ -214,7 +212,8 @@ void qn_exchange_ask_also(struct qn_exchange *x, struct qn_http_request *r, stru
     challenge(x, r, scope, "insufficient_scope", "the token does not let the blob be read where it is");
 }
 
-bool qn_exchange_may_list(struct qn_exchange *x, struct qn_http_request *r)
+/* Somebody must be known behind the request, if only by an anonymous token. */
+static bool known_by(struct qn_exchange *x, struct qn_http_request *r, const char *scope)
 {
     if (!qn_exchange_guarded(x, r))
         return true;
@@ -222,18 +221,16 @@ bool qn_exchange_may_list(struct qn_exchange *x, struct qn_http_request *r)
         return false;
     if (x->who[0] || x->access || !has_users(x))
         return true;
-    challenge(x, r, "registry:catalog:*", "", "a login is needed");
+    challenge(x, r, scope, "", "a login is needed");
     return false;
+}
+
+bool qn_exchange_may_list(struct qn_exchange *x, struct qn_http_request *r)
+{
+    return known_by(x, r, "registry:catalog:*");
 }
 
 bool qn_exchange_enter(struct qn_exchange *x, struct qn_http_request *r)
 {
-    if (!qn_exchange_guarded(x, r))
-        return true;
-    if (identify(x, r) != KNOWN)
-        return false;
-    if (x->who[0] || x->access || !has_users(x))
-        return true;
-    challenge(x, r, "", "", "a login is needed");
-    return false;
+    return known_by(x, r, "");
 }

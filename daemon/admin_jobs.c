@@ -166,7 +166,9 @@ static ssize_t follow(void *ctx, struct qn_http_request *r, uint64_t off, char *
     if (!f->pending && f->ended)
         return QN_HTTP_END;
     if (!f->pending) {
-        qn_http_waker_drop(qn_http_park(r, qn_time_mono_ms() + LOOK_AGAIN_MS));
+        struct qn_http_waker *w = qn_http_park(r, qn_time_mono_ms() + LOOK_AGAIN_MS);
+        if (w) /* NULL: the server stops */
+            qn_http_waker_drop(w);
         return QN_HTTP_AGAIN;
     }
     size_t k = QN_MIN(n, strlen(f->pending) - f->at);
@@ -210,18 +212,27 @@ void qn_endpoint_job(struct qn_exchange *x, struct qn_http_request *r)
 }
 
 /* --- changing it -------------------------------------------------------------------------------------------------- */
+static int cancel(struct qn_work *w, struct qn_err *e)
+{
+    struct qn_site *site = w->server->site;
+    struct qn_row_job row;
+    bool found = false;
+
+    if (strlen(w->arg) < QN_JOB_ID && read_job(site, w->arg, &row, &found, e) < 0)
+        return -1;
+    if (!found)
+        return qn_fail(e, QN_E_NOT_FOUND, "no such job");
+    if (!qn_job_cancel(site, row.id))
+        return qn_fail(e, QN_E_CONFLICT, "the job has ended already");
+    if (qn_audit(site, &w->actor, "cancel", row.reference, NULL, e) < 0)
+        return -1;
+    w->out = job_json(&row);
+    return 0;
+}
+
 void qn_endpoint_job_cancel(struct qn_exchange *x, struct qn_http_request *r)
 {
-    struct qn_row_job row;
-
-    if (!find_job(x, r, &row))
-        return;
-    if (!qn_job_cancel(x->server->site, row.id)) {
-        qn_respond_error(r, QN_E_CONFLICT, "the job has ended already");
-        return;
-    }
-    qn_log(QN_LOG_INFO, "job cancelled", "job", row.id, "by", x->actor, NULL);
-    qn_http_respond_json(r, 202, NULL, job_json(&row));
+    qn_exchange_work(x, r, cancel);
 }
 
 struct failed {

@@ -12,7 +12,8 @@ struct metrics {
     struct qn_http_counters http;
     struct qn_index_stats index;
     struct qn_store_space space;
-    uint64_t running, queued, oldest, waiting;
+    uint64_t running, queued, oldest, waiting, upload_bytes;
+    size_t uploads;
     struct qn_buf *b;
     struct qn_err *e;
     int bad;
@@ -51,7 +52,7 @@ static void requests(struct metrics *m)
 
 static void decisions(struct metrics *m)
 {
-    head(m, "denials_total", "counter", "pulls that were denied, by reason");
+    head(m, "denials_total", "counter", "answers that denied something, by reason");
     for (int d = 1; d < QN_DENIALS; d++)
         sample(m, "denials_total", "reason", qn_denial_name((enum qn_denial)d), atomic_load(&m->c->denied[d]));
     head(m, "backed_off_total", "counter", "results in which a rule backed off, by rule");
@@ -123,6 +124,7 @@ static void gather(struct metrics *m)
     qn_http_counters(m->server->http, &m->http);
     (void)!qn_index_stats(site->index, &m->index, &ignored);
     (void)!qn_store_space(site->store, &m->space, &ignored);
+    qn_uploads_count(site->uploads, &m->uploads, &m->upload_bytes);
     qn_jobs_count(site, &m->running, &m->queued, &m->oldest);
     qn_auto_read struct qn_tx *tx = NULL;
     if (qn_index_read(site->index, &tx, &ignored) == 0)

@@ -114,6 +114,11 @@ bool qn_denial_record(struct qn_exchange *x, struct qn_http_request *r, enum qn_
     return done;
 }
 
+static void count_denial(struct qn_exchange *x, enum qn_denial d)
+{
+    atomic_fetch_add(&x->server->site->counters.denied[d], 1);
+}
+
 static void respond_sealed(struct qn_exchange *x, struct qn_http_request *r, enum qn_denial reason, const char *message)
 {
     struct qn_row_denial row;
@@ -121,6 +126,7 @@ static void respond_sealed(struct qn_exchange *x, struct qn_http_request *r, enu
 
     if (!qn_denial_record(x, r, reason, message, &row))
         return;
+    count_denial(x, reason);
     struct qn_http_field fields[] = {{"Content-Type", row.media_type},
                                      {"Docker-Content-Digest", qn_digest_text(&row.digest, digest)},
                                      {"Docker-Distribution-Api-Version", "registry/2.0"},
@@ -142,6 +148,7 @@ void qn_respond_denial(struct qn_exchange *x, struct qn_http_request *r, enum qn
         respond_sealed(x, r, d, message);
         return;
     }
+    count_denial(x, d);
     unsigned status = qn_denial_status(d);
     if (retry_at)
         qn_retry_after(retry_at, retry);

@@ -191,6 +191,7 @@ static bool fill(struct held *h, struct qn_http_request *r)
         a && a->kind == QN_ANSWER_DENIED ? a->message : "the image is still being hardened; pull it again";
     if (!qn_denial_record(h->x, r, d, message, &row))
         return false;
+    atomic_fetch_add(&h->x->server->site->counters.denied[d], 1);
     return qn_buf_put(&h->body, row.body, row.body_size, &e) == 0;
 }
 

@@ -389,7 +389,8 @@ void qn_server_free(struct qn_server *s)
 {
     if (!s)
         return;
-    qn_pool_free(s->admin); /* what it wakes is still there */
+    atomic_store(&s->site->stopping, true); /* ends what the admin API's threads wait for */
+    qn_pool_free(s->admin);                 /* what it wakes is still there */
     qn_http_free(s->http);
     qn_cache_free(s->cache);
     free(s);

@@ -15,21 +15,31 @@ static void raw(struct page *p, const char *s)
         p->r = qn_buf_c(p->b, s, p->e);
 }
 
-/* Text of an image: what could be markup, end an attribute or turn the direction of writing becomes a reference. */
+/* Bytes of a character at `s` that turns the direction of writing (Unicode's bidirectional formatting: U+200E, U+200F,
+ * U+202A to U+202E, U+2066 to U+2069); 0 for others. */
+static size_t turns(const unsigned char *s)
+{
+    if (s[0] != 0xe2 || !s[1] || !s[2])
+        return 0;
+    bool marks = s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xaa && s[2] <= 0xae));
+    bool isolates = s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9;
+    return marks || isolates ? 3 : 0;
+}
+
+/* Text of an image: what could be markup or end an attribute becomes a reference; what a reader would not see as it is
+ * stored is replaced. */
 static void text(struct page *p, const char *s)
 {
     for (; p->r == 0 && *s; s++) {
         unsigned char c = (unsigned char)*s;
+        size_t hidden = turns((const unsigned char *)s);
         if (c == '<' || c == '>' || c == '&' || c == '"' || c == '\'' || c == '`')
             p->r = qn_buf_printf(p->b, p->e, "&#%u;", c);
-        else if (c < 0x20 || c == 0x7f)
+        else if (c < 0x20 || c == 0x7f || hidden)
             raw(p, "&#65533;");
-        else if (c == 0xe2 && ((unsigned char)s[1] == 0x80 || (unsigned char)s[1] == 0x81) &&
-                 (unsigned char)s[2] >= 0xa0 && s[2]) {
-            raw(p, "&#65533;"); /* bidirectional controls, U+2020 and above of these blocks */
-            s += 2;
-        } else
+        else
             p->r = qn_buf_put(p->b, s, 1, p->e);
+        s += hidden ? hidden - 1 : 0;
     }
 }
 

@@ -21,9 +21,9 @@ struct qn_stage_times {
 };
 
 struct qn_site_counters {
-    atomic_uint_fast64_t pulls, memory_hits, denials, jobs_done, jobs_failed, jobs_denied, upstream_resolves,
-        upstream_manifests, stale_served, previous_served, held_served, layers_scanned, layers_rewritten, layers_reused,
-        upstream_bytes, evicted_blobs, evicted_bytes, logins, logins_refused;
+    atomic_uint_fast64_t pulls, memory_hits, jobs_done, jobs_failed, jobs_denied, upstream_resolves, upstream_manifests,
+        stale_served, previous_served, held_served, layers_scanned, layers_rewritten, layers_reused, upstream_bytes,
+        evicted_blobs, evicted_bytes;
     atomic_uint_fast64_t denied[QN_DENIALS];        /* by reason */
     atomic_uint_fast64_t backed_off[QN_RULE_COUNT]; /* results in which a rule backed off */
     atomic_uint_fast64_t profile_lowered;           /* results with a lower profile than was asked for */

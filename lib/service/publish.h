@@ -8,9 +8,10 @@
 /* Records an attempt before it starts and gives the row. */
 int qn_derivation_begin(struct qn_site *site, const struct qn_subject *s, struct qn_row_derivation *row,
                         struct qn_err *e) QN_MUST_CHECK;
-/* Stores manifest, config and report and marks the row done, all in one transaction after the blobs are durable. */
 /* Writes the rows that answer questions across images (store/rows_search.h) from a result's report. */
 int qn_result_rows(struct qn_site *site, int64_t derivation, const json_t *report, struct qn_err *e) QN_MUST_CHECK;
+/* Stores manifest, config and report, writes the report's rows, and marks the row done in one transaction after the
+ * blobs are durable. */
 int qn_derivation_done(struct qn_site *site, const struct qn_subject *s, struct qn_row_derivation *row,
                        const struct qn_derived *d, struct qn_err *e) QN_MUST_CHECK;
 /* The same for an index whose bytes are given. */

@@ -169,8 +169,6 @@ void qn_pull_job(struct qn_pull *p, char out[QN_JOB_ID])
 void qn_pull_finish(struct qn_pull *p)
 {
     if (p->answer.kind == QN_ANSWER_DENIED) {
-        atomic_fetch_add(&p->site->counters.denials, 1);
-        atomic_fetch_add(&p->site->counters.denied[p->answer.denial], 1);
         qn_log(QN_LOG_INFO, "denied", "repo", p->rq.route.repo, "ref", p->rq.tag[0] ? p->rq.tag : NULL, "reason",
                qn_denial_name(p->answer.denial), "error", p->answer.message, NULL);
     }

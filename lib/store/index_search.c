@@ -18,33 +18,40 @@ int qn_index_package_put(struct qn_tx *tx, const struct qn_row_package *row, str
                       row->purl, row->derivation, row->state);
 }
 
-/* What a tag serves is the image itself or an index that holds it. */
+/* What a tag serves is the image itself or an index that holds it. CROSS JOIN: by purl first, however many results
+ * there are. */
 #define PACKAGES(where)                                                                                                \
     "SELECT purl, package.state, derivation.id, hardened, platform, reference, made, last_served,"                     \
     " (SELECT json_group_array(ref) FROM (SELECT repo.name || ':' || served.tag AS ref FROM served"                    \
     "   JOIN repo ON repo.id = served.repo WHERE until = 0 AND served.served IN (SELECT hardened UNION"                \
     "   SELECT parent FROM edge WHERE child = hardened) LIMIT 10))"                                                    \
-    " FROM package JOIN derivation ON derivation.id = package.derivation"                                              \
+    " FROM package CROSS JOIN derivation ON derivation.id = package.derivation"                                        \
     " WHERE " where " AND package.state <> 'removed' AND derivation.state = 3 ORDER BY purl, package.derivation"
 
-/* The ranges of texts that a query stands for: up to two. '?' and '@' are neighbours in ASCII, as are '@' and 'A'. */
-static int packages_query(struct qn_tx *tx, const char *purl, const char *after, int64_t id, sqlite3_stmt **st,
-                          struct qn_err *e)
+/* The range of texts that a query stands for; it starts at the query itself or behind the last row of the page before,
+ * which makes one range of the table's key. `first` is bound, so it lives as long as the statement. '?' and '@' are
+ * neighbours in ASCII, as are '@' and 'A'. */
+static int packages_query(struct qn_tx *tx, const char *purl, const char *after, int64_t id,
+                          char first[QN_ROW_PURL + 1], sqlite3_stmt **st, struct qn_err *e)
 {
     const char *slash = strrchr(purl, '/');
     const char *at = strchr(slash ? slash : purl, '@');
 
+    snprintf(first, QN_ROW_PURL + 1, "%s%s", purl, at ? "" : "@");
+    if (!*after || strcmp(after, first) < 0) {
+        after = first;
+        id = 0;
+    }
     if (strchr(purl, '?'))
-        return qn_sql_query(tx, st, e, PACKAGES("purl = ?1 AND (purl, package.derivation) > (?2, ?3)"), "tti", purl,
+        return qn_sql_query(tx, st, e, PACKAGES("(purl, package.derivation) > (?2, ?3) AND purl = ?1"), "tti", purl,
                             after, id);
     if (at)
         return qn_sql_query(tx, st, e,
-                            PACKAGES("purl >= ?1 AND purl < ?1 || '@' AND (purl = ?1 OR purl >= ?1 || '?')"
-                                     " AND (purl, package.derivation) > (?2, ?3)"),
+                            PACKAGES("(purl, package.derivation) > (?2, ?3) AND purl < ?1 || '@'"
+                                     " AND (purl = ?1 OR purl >= ?1 || '?')"),
                             "tti", purl, after, id);
-    return qn_sql_query(tx, st, e,
-                        PACKAGES("purl >= ?1 || '@' AND purl < ?1 || 'A' AND (purl, package.derivation) > (?2, ?3)"),
-                        "tti", purl, after, id);
+    return qn_sql_query(tx, st, e, PACKAGES("(purl, package.derivation) > (?2, ?3) AND purl < ?1 || 'A'"), "tti", purl,
+                        after, id);
 }
 
 int qn_index_packages(struct qn_tx *tx, const char *purl, const char *after, int64_t after_id, size_t max,
@@ -52,9 +59,10 @@ int qn_index_packages(struct qn_tx *tx, const char *purl, const char *after, int
 {
     qn_auto_stmt sqlite3_stmt *st = NULL;
     struct qn_found_package row;
+    char first[QN_ROW_PURL + 1];
     bool found;
 
-    if (packages_query(tx, purl, after, after_id, &st, e) < 0)
+    if (packages_query(tx, purl, after, after_id, first, &st, e) < 0)
         return -1;
     for (; max > 0; max--) {
         if (qn_sql_step(tx, st, &found, e) < 0)

@@ -202,10 +202,14 @@ int qn_index_served_list(struct qn_tx *tx, const char *repo, const char *tag, in
 {
     qn_auto_stmt sqlite3_stmt *st = NULL;
 
-    if (qn_sql_query(tx, &st, e,
-                     "SELECT " SERVED_COLUMNS " WHERE repo.name = ?1 AND (?2 = '' OR tag = ?2)"
-                     " AND (?3 <= 0 OR served.id < ?3) ORDER BY served.id DESC",
-                     "tti", repo, tag, before) < 0)
+    before = before > 0 ? before : INT64_MAX;
+    if (*tag ? qn_sql_query(tx, &st, e,
+                            "SELECT " SERVED_COLUMNS " WHERE repo.name = ? AND tag = ? AND served.id < ?"
+                            " ORDER BY served.id DESC",
+                            "tti", repo, tag, before) < 0
+             : qn_sql_query(tx, &st, e,
+                            "SELECT " SERVED_COLUMNS " WHERE repo.name = ? AND served.id < ? ORDER BY served.id DESC",
+                            "ti", repo, before) < 0)
         return -1;
     return served_walk(tx, st, max, fn, arg, e);
 }

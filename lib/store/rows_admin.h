@@ -73,7 +73,7 @@ int qn_index_overrides(struct qn_tx *tx, int64_t now, int64_t before, size_t max
                        struct qn_err *e) QN_MUST_CHECK;
 
 /* --- audit log ---------------------------------------------------------------------------------------------------- */
-#define QN_AUDIT_DETAIL 4096
+#define QN_AUDIT_DETAIL 12288 /* rules and a reason of the longest kind, every character escaped */
 struct qn_row_audit {
     int64_t id;
     int64_t at; /* seconds */

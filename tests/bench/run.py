@@ -2,7 +2,8 @@
 """Benchmarks as ratios against peers in the same interleaved run: Debian's docker-registry and distribution 3 as
 proxies of the same upstream, nginx as a file server. CPU seconds are those of the server's processes, workers included.
 
-Usage: run.py [SECTION ...], sections: engine cold many warm blob push memory harden. Everything listens on loopback.
+Usage: run.py [SECTION ...], sections: engine lists login cold many warm blob push memory
+harden. Everything listens on loopback.
 BENCH_ROUNDS says how often each is measured."""
 import http.client
 import json
@@ -18,6 +19,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "integration"), os.path.join(HERE, "..", "..", "scripts")]
+import admin_times  # noqa: E402
 import conftest  # noqa: E402
 import engine_times  # noqa: E402
 import make_image  # noqa: E402
@@ -401,10 +403,11 @@ class Bench:
 def main():
     sections = {"cold": Bench.cold, "many": Bench.many, "warm": Bench.warm, "blob": Bench.blob_section,
                 "push": Bench.push, "memory": Bench.memory, "harden": Bench.harden}
-    wanted = sys.argv[1:] or ["engine"] + list(sections)
-    if "engine" in wanted:
-        engine_times.run(ROUNDS)
-        wanted.remove("engine")
+    alone = {"engine": engine_times.run, "lists": admin_times.lists, "login": admin_times.login}  # need no upstream
+    wanted = sys.argv[1:] or list(alone) + list(sections)
+    for name in [w for w in wanted if w in alone]:
+        alone[name](ROUNDS)
+        wanted.remove(name)
     if not wanted:
         return
     bench = Bench()

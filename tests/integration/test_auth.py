@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import os
-import statistics
 import subprocess
 import time
 import urllib.parse
@@ -203,21 +202,6 @@ def test_changed_passwords_hold_at_once(fresh, work):
     assert status(q, "/v2/", headers=basic("a", "new")) == 200  # a check that reads the file
     assert status(q, "/v2/", headers=basic("a", "old")) == 401
     assert status(q, "/v2/", headers=basic("b", "b")) == 401
-
-
-def test_names_do_not_leak_by_time(fresh, work):
-    """A wrong name costs what a wrong password costs: compared in one run, interleaved, by medians far apart."""
-    path = os.path.join(work, "htpasswd-slow")
-    write_users(path, {"real": "right"}, cost=11)
-    q = fresh(local=LOCAL, auth={"htpasswd": path, "rules": RULES})
-    times = {"real": [], "unreal": []}
-    for i in range(7):
-        for user, list_ in times.items():
-            start = time.monotonic()
-            assert status(q, "/v2/", headers=basic(user, f"wrong {i} {user}")) == 401
-            list_.append(time.monotonic() - start)
-    ratio = statistics.median(times["real"]) / statistics.median(times["unreal"])
-    assert 0.4 < ratio < 2.5, times
 
 
 def test_the_catalog_shows_what_may_be_read(q):

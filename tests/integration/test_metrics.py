@@ -55,3 +55,11 @@ def test_dashboard_and_alerts_name_what_there_is(quench):
         asked += [r["expr"] for g in yaml.safe_load(f)["groups"] for r in g["rules"]]
     used = set(re.findall(r"quench_[a-z_]+", " ".join(asked)))
     assert len(used) > 30 and used <= known, used - known
+
+
+def test_denials_of_every_kind(quench):
+    """What no pull was made for counts as well: a name that leads nowhere, on both listeners."""
+    before = scrape(quench).get('quench_denials_total{reason="unknown-upstream"}', 0)
+    assert quench.manifest("nowhere.test/x", "v1").status == 404
+    assert quench.manifest("x", "v1", port=quench.mirror, suffix="?ns=nowhere.test").headers["quench-denied"]
+    assert scrape(quench)['quench_denials_total{reason="unknown-upstream"}'] == before + 2

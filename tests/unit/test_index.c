@@ -1,4 +1,4 @@
-#include "unit.h"
+#include "index_fixture.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -12,30 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static char root[64], path[96];
-static struct qn_index *ix;
-static struct qn_err e;
-
-static void setup(void)
-{
-    snprintf(root, sizeof root, "/tmp/quench-test.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(root));
-    snprintf(path, sizeof path, "%s/quench.db", root);
-    qn_ok(qn_index_open(path, &ix, &e), e);
-}
-
-static void teardown(void)
-{
-    qn_index_close(ix);
-    ix = NULL;
-    qn_dir_remove(root);
-}
-
-static struct qn_digest dig(const char *s)
-{
-    return qn_digest_of(qn_str_c(s));
-}
 
 #define DO(call)                                                                                                       \
     do {                                                                                                               \

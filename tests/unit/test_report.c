@@ -1,6 +1,7 @@
 #include "image_fixture.h"
 
 #include "harden/figures.h"
+#include "harden/html.h"
 #include "harden/report.h"
 
 static const char *const layer =
@@ -249,6 +250,44 @@ START_TEST(many_changes)
 }
 END_TEST
 
+/* The page of a report that holds what strangers would like to write into it. */
+START_TEST(page_of_strangers)
+{
+    static const char evil[] = "\"><script>x</script><!-- ' ` & \xe2\x80\xae"
+                               "gnp.exe\xe2\x80\x8f \xe2\x81\xa6 \xe2\x80\xa6 \x1b[31m";
+    static const char seen[] = "&#34;&#62;&#60;script&#62;x&#60;/script&#62;&#60;!-- &#39; &#96; &#38; &#65533;gnp.exe"
+                               "&#65533; &#65533; \xe2\x80\xa6 &#65533;[31m";
+    static const char *const lists[] = {"findings", "kept", "packages", "layers", "controls", "verification"};
+    static const char *const keys_of[] = {"check", "path", "purl", "source", "id", "detail"};
+    qn_auto_json json_t *reports = json_array(), *report = json_object(), *rules = json_array(), *one = json_object(),
+                        *change = json_object();
+    qn_auto_buf struct qn_buf b = {.max = 1u << 20};
+    size_t places = 0;
+    struct qn_err e;
+
+    json_object_set_new(report, "platform", json_string(evil));
+    json_object_set_new(one, "rule", json_string(evil));
+    json_object_set_new(one, "because", json_string(evil));
+    json_object_set_new(change, "path", json_string(evil));
+    json_object_set_new(one, "changes", json_pack("[O]", change));
+    json_array_append(rules, one);
+    json_object_set(report, "rules", rules);
+    for (size_t i = 0; i < QN_ARRAY_LEN(lists); i++)
+        json_object_set_new(report, lists[i], json_pack("[{s:s}]", keys_of[i], evil));
+    json_array_append(reports, report);
+    qn_ok(qn_report_html(reports, &b, &e), e);
+    qn_ok(qn_buf_put(&b, "", 1, &e), e);
+    ck_assert_ptr_null(strstr(b.p, "<script"));
+    ck_assert_ptr_null(strstr(b.p, "<!--"));
+    for (const char *at = b.p; (at = strstr(at, seen)); at++)
+        places++;
+    ck_assert_uint_eq(places, 4 + QN_ARRAY_LEN(lists));
+    /* A page that does not fit is an error, not half a page. */
+    qn_auto_buf struct qn_buf small = {.max = 1000};
+    qn_fails(qn_report_html(reports, &small, &e), e, QN_E_LIMIT);
+}
+END_TEST
+
 Suite *suite_report(void)
 {
     const TTest *const tests[] = {keys,
@@ -259,6 +298,7 @@ Suite *suite_report(void)
                                   no_secrets,
                                   backed_off,
                                   remove_lists_of_rules_that_are_off,
-                                  many_changes};
+                                  many_changes,
+                                  page_of_strangers};
     return qn_suite("report", tests, QN_ARRAY_LEN(tests));
 }
