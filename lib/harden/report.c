@@ -256,10 +256,10 @@ static bool stays_root(const struct qn_plan *p)
     return open_finding(p, "CIS-DI-0001") || (p->img->runs_as_root && !has_finding(p, "CIS-DI-0001", true));
 }
 
-static void control(json_t *list, const char *id, const char *status)
+static void control(json_t *list, const char *framework, const char *id, const char *status)
 {
     json_t *o = json_object();
-    qn_json_set_c(o, "framework", "cis-docker-4");
+    qn_json_set_c(o, "framework", framework);
     qn_json_set_c(o, "id", id);
     qn_json_set_c(o, "status", status);
     qn_json_push(list, o);
@@ -283,23 +283,32 @@ static const char *by_history(const struct qn_plan *p, const char *check)
     return p->img->config.history_count == 0 ? "manual" : open_finding(p, check) ? "fail" : "pass";
 }
 
-/* CIS Docker Benchmark section 4: what can be told from an image; the rest is for people. */
+/* What can be told from an image; the rest is for people. CIS Docker Benchmark section 4, and the countermeasures of
+ * NIST SP 800-190 section 4.1 (images). */
 static json_t *controls(const struct qn_plan *p)
 {
+    static const char cis[] = "cis-docker-4", nist[] = "nist-sp-800-190";
     json_t *list = json_array();
+    bool root = stays_root(p), secrets = open_finding(p, "CIS-DI-0010") || open_finding(p, "CIS-4.10");
+    bool raised = open_finding(p, "CIS-DI-0008") || open_finding(p, "CIS-4.8");
 
-    control(list, "4.1", stays_root(p) ? "fail" : "pass");
-    control(list, "4.2", "manual");
-    control(list, "4.3", only_needed(p) ? "pass" : "partial");
-    control(list, "4.4", "manual");
-    control(list, "4.5", "manual");
-    control(list, "4.6", open_finding(p, "CIS-DI-0006") ? "fail" : "pass");
-    control(list, "4.7", by_history(p, "CIS-DI-0007"));
-    control(list, "4.8", open_finding(p, "CIS-DI-0008") || open_finding(p, "CIS-4.8") ? "fail" : "pass");
-    control(list, "4.9", by_history(p, "CIS-DI-0009"));
-    control(list, "4.10", open_finding(p, "CIS-DI-0010") || open_finding(p, "CIS-4.10") ? "fail" : "partial");
-    control(list, "4.11", "manual");
-    control(list, "4.12", "manual");
+    control(list, cis, "4.1", root ? "fail" : "pass");
+    control(list, cis, "4.2", "manual");
+    control(list, cis, "4.3", only_needed(p) ? "pass" : "partial");
+    control(list, cis, "4.4", "manual");
+    control(list, cis, "4.5", "manual");
+    control(list, cis, "4.6", open_finding(p, "CIS-DI-0006") ? "fail" : "pass");
+    control(list, cis, "4.7", by_history(p, "CIS-DI-0007"));
+    control(list, cis, "4.8", raised ? "fail" : "pass");
+    control(list, cis, "4.9", by_history(p, "CIS-DI-0009"));
+    control(list, cis, "4.10", secrets ? "fail" : "partial");
+    control(list, cis, "4.11", "manual");
+    control(list, cis, "4.12", "manual");
+    control(list, nist, "4.1.1", "manual");                            /* vulnerabilities */
+    control(list, nist, "4.1.2", root || raised ? "fail" : "partial"); /* configuration defects */
+    control(list, nist, "4.1.3", "manual");                            /* malware */
+    control(list, nist, "4.1.4", secrets ? "fail" : "partial");        /* secrets in clear text */
+    control(list, nist, "4.1.5", "manual");                            /* untrusted images */
     return list;
 }
 

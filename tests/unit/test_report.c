@@ -167,6 +167,9 @@ START_TEST(findings_and_controls)
     ck_assert_str_eq(text(json_object_get(by(controls, "id", "4.8"), "status")), "fail");
     ck_assert_str_eq(text(json_object_get(by(controls, "id", "4.10"), "status")), "fail");
     ck_assert_str_eq(text(json_object_get(by(controls, "id", "4.6"), "status")), "fail");
+    ck_assert_str_eq(text(json_object_get(by(controls, "id", "4.1.2"), "status")), "fail");
+    ck_assert_str_eq(text(json_object_get(by(controls, "id", "4.1.4"), "status")), "fail");
+    ck_assert_str_eq(text(json_object_get(by(controls, "id", "4.1.1"), "status")), "manual");
     ck_assert_str_eq(text(json_object_get(rule(r, "setuid"), "state")), "reported");
     ck_assert_str_eq(text(json_object_get(rule(r, "user"), "state")), "off");
     auto_fixture g = {0};
